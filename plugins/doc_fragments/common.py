@@ -1,0 +1,64 @@
+# -*- coding: utf-8 -*-
+# SPDX-FileCopyrightText: Bridgework contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Documentation that all modules share."""
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    """Requirements, attributes and options of every module that changes a host."""
+
+    DOCUMENTATION = r"""
+requirements:
+  - "Python 3.9 or later"
+  - "pyroute2 >= 0.7.2"
+  - netaddr
+  - iptables
+attributes:
+  check_mode:
+    description: Can run in C(check_mode) and predicts exactly what a run would change, without changing anything.
+    support: full
+  diff_mode:
+    description: Returns what changed in the declared state and on the host, one line a thing.
+    support: full
+  idempotent:
+    description: A second run with the same arguments reports no change. What was changed by hand meanwhile is repaired.
+    support: full
+options:
+  firewall_backend:
+    description:
+      - What the firewall rules are written with.
+      - V(auto) takes what fits the host.
+    type: str
+    choices: [auto, iptables]
+    default: auto
+notes:
+  - Needs root on the managed host.
+  - Every run compares the whole declared state of the host with what the kernel holds, and repairs what differs.
+"""
+
+    IPAM_CONFIG = r"""
+options:
+  ipam_config:
+    description:
+      - The subnet of the network and how addresses are given out in it. A bridge takes one block.
+      - Without it a free subnet is chosen from Docker's default pools, which overlaps no other network, no route and
+        no name server of the host.
+      - For a network that exists, only the keys that are given are compared.
+    type: list
+    elements: dict
+    suboptions:
+      subnet:
+        description: The subnet in CIDR form, with no host bits set.
+        type: str
+      iprange:
+        description: The part of the subnet that addresses are chosen from.
+        type: str
+      gateway:
+        description: The address of the bridge; the first usable one by default.
+        type: str
+      aux_addresses:
+        description: Addresses that are never given out, by name.
+        type: dict
+"""

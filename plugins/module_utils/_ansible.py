@@ -1,0 +1,85 @@
+# SPDX-FileCopyrightText: Bridgework contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The only file between the engine and Ansible: dependencies, check mode, diff, results, errors."""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import Any, Callable, Dict, List
+
+from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+
+from ._converge import Intent, Result, converge
+from ._errors import BridgeworkError
+from ._intent import Item
+from ._report import actions, diff, item_changed, touched
+
+LIBRARIES = {"pyroute2": "pyroute2 >= 0.7.2", "netaddr": "netaddr"}
+
+FIREWALL_BACKEND = {"type": "str", "choices": ["auto", "iptables"], "default": "auto"}
+STATE = {"type": "str", "choices": ["present", "absent"], "default": "present"}
+IPAM_CONFIG = {
+    "type": "list",
+    "elements": "dict",
+    "options": {
+        "subnet": {"type": "str"},
+        "iprange": {"type": "str"},
+        "gateway": {"type": "str"},
+        "aux_addresses": {"type": "dict"},
+    },
+}
+
+
+def run(
+    module: AnsibleModule,
+    read: Callable[[Dict[str, Any]], Any],
+    intent_of: Callable[[Any], Intent],
+    results: Callable[[Any, Result], Dict[str, Any]],
+) -> None:
+    """A module from its arguments to its exit: read the arguments, converge, shape the results."""
+    _require_libraries(module)
+    try:
+        spec = read(module.params)
+        result = converge(intent_of(spec), module.check_mode, module.params.get("firewall_backend") or "auto")
+    except BridgeworkError as error:
+        module.fail_json(msg=str(error))
+    found: Dict[str, Any] = {"changed": result.changed, "actions": actions(result.plan), **results(spec, result)}
+    if module._diff:
+        found["diff"] = diff(result.before, result.after, result.plan)
+    errors = [item["msg"] for each in found.values() if isinstance(each, list) for item in each if _failed(item)]
+    if errors:
+        module.fail_json(msg="; ".join(errors), **found)
+    module.exit_json(**found)
+
+
+def item_results(items: List[Item], result: Result, key: str, shape: Callable[..., Any]) -> List[Dict[str, Any]]:
+    """One result for each item: its name, state, whether it changed, and the object or the error."""
+    concerned = touched(result.before, result.after, result.plan)
+    found = []
+    for item in items:
+        entry: Dict[str, Any] = {
+            "name": item.name,
+            "state": item.state,
+            "changed": item_changed(item, concerned),
+            key: shape(result.after, item.name),
+        }
+        if item.error is not None:
+            entry.update(failed=True, msg=item.error)
+        found.append(entry)
+    return found
+
+
+def _failed(item: Any) -> bool:
+    return isinstance(item, dict) and bool(item.get("failed"))
+
+
+def _require_libraries(module: AnsibleModule) -> None:
+    for name, requirement in LIBRARIES.items():
+        if importlib.util.find_spec(name) is None:
+            module.fail_json(
+                msg=missing_required_lib(
+                    requirement,
+                    reason=f"by bridgework.network; install it with pip (pip install {name}) or from the distribution "
+                    f"(python3-{name} on Debian, Ubuntu and Fedora)",
+                )
+            )

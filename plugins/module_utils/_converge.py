@@ -1,0 +1,173 @@
+# SPDX-FileCopyrightText: Bridgework contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The loop that every task runs through: declared state → intent → render → observe → plan → apply.
+
+Nothing here knows Ansible; a boot-time restore runs the same loop with an intent that changes nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from typing import Callable, Dict, Generic, Tuple, TypeVar
+
+from ._errors import BridgeworkError, HostError, KernelError
+from ._facts import Facts
+from ._firewall import Backend, choose
+from ._hostconfig import HOST, Address, HostConfig, Link, Namespace, Route, Sysctl
+from ._kernel import Kernel
+from ._kernel.apply import apply
+from ._kernel.facts import HostFacts
+from ._kernel.observe import Scope, observe
+from ._kernel.sysctl import has_ipv6
+from ._ledger import FORWARDING, Ledger, SavedSysctl
+from ._lock import run_lock
+from ._model import State
+from ._plan import CREATE, UPDATE, Plan, link_of, make_plan
+from ._render import render
+from ._store import Store
+
+Outcome = TypeVar("Outcome")
+Intent = Callable[[State, Facts], Outcome]
+
+
+@dataclass(frozen=True)
+class Result(Generic[Outcome]):
+    """What a run found and did; in check mode, what it would do. ``outcome`` is what the intent returned."""
+
+    before: State
+    after: State
+    plan: Plan
+    outcome: Outcome
+
+    @property
+    def changed(self) -> bool:
+        return bool(self.plan) or redeclared(self.before, self.after)
+
+
+def converge(intent: Intent[Outcome], check_mode: bool = False, firewall_backend: str = "auto") -> Result[Outcome]:
+    """Bring the host to the declared state as the intent changes it; in check mode, only say what that would take.
+
+    Raises BridgeworkError, and has then left the host and the declared state as they were.
+    """
+    if os.geteuid() != 0:
+        raise HostError(f"user id {os.geteuid()}: network namespaces need root; run the task with become: true")
+    with run_lock(check_mode), Kernel() as kernel:
+        return _Run(kernel, Store(), choose(firewall_backend)).run(intent, check_mode)
+
+
+def redeclared(before: State, after: State) -> bool:
+    return replace(before, serial=0) != replace(after, serial=0)
+
+
+class _Run:
+    """One pass through the loop."""
+
+    def __init__(self, kernel: Kernel, store: Store, backend: Backend) -> None:
+        self._kernel = kernel
+        self._store = store
+        self._backend = backend
+        self._declared, self._ledger = store.load()
+
+    def run(self, intent: Intent[Outcome], check_mode: bool) -> Result[Outcome]:
+        state = self._declared.copy()
+        facts = HostFacts(self._kernel.namespaces, self._kernel.netlink, self._kernel.sysctls)
+        outcome = intent(state, facts)
+        wanted, old = self._render(state), self._render(self._declared)
+        present = self._observe(self._ledger, wanted, old)
+        result = Result(self._declared, state, make_plan(wanted, present), outcome)
+        if not check_mode and (result.changed or self._ledger.pending):
+            self._carry_out(result, wanted, old, present)
+        return result
+
+    def _render(self, state: State) -> HostConfig:
+        config = render(state, self._ledger, self._backend)
+        if not has_ipv6():
+            config.sysctls = {key: each for key, each in config.sysctls.items() if not key[1].startswith("net/ipv6/")}
+        return config
+
+    def _observe(self, ledger: Ledger, wanted: HostConfig, *others: HostConfig) -> HostConfig:
+        return observe(self._kernel, Scope.of(ledger, wanted, *others), self._backend)
+
+    def _carry_out(self, result: Result, wanted: HostConfig, old: HostConfig, present: HostConfig) -> None:
+        announced = self._announce(result.plan, wanted)
+        if announced != self._ledger:
+            self._store.save((self._declared, self._ledger), (self._declared, announced))
+        try:
+            apply(self._kernel, result.plan, self._backend)
+            settled = self._settle(announced, result, wanted)
+            self._store.save((self._declared, announced), (result.after, settled))
+        except BaseException as error:
+            self._roll_back(error, announced, present, wanted, old)
+            if isinstance(error, OSError):
+                raise KernelError(f"the host refused a step, and is as it was before: {error}") from error
+            raise
+
+    def _announce(self, plan: Plan, wanted: HostConfig) -> Ledger:
+        """The ledger as it must stand before the host is touched, so that nothing is lost if the run is killed."""
+        ledger = self._ledger.copy()
+        for step in plan.steps():
+            thing = step.thing
+            if step.verb == CREATE and isinstance(thing, Namespace):
+                ledger.namespaces[thing.name] = thing.of
+            elif step.verb == CREATE and isinstance(thing, (Link, Address, Route)):
+                ledger.pending.update(_announcement(each) for each in (thing, step.peer) if each is not None)
+            elif step.verb == UPDATE and isinstance(thing, Sysctl) and _outlives_us(thing, wanted):
+                assert isinstance(step.before, Sysctl)
+                ledger.sysctls.setdefault(thing.key, SavedSysctl(step.before.value))
+                if thing.path == FORWARDING:
+                    followers = self._kernel.sysctls.forwarding_followers()
+                    for path, value in followers.items():
+                        ledger.sysctls.setdefault((HOST, path), SavedSysctl(value, FORWARDING))
+        return ledger
+
+    def _settle(self, announced: Ledger, result: Result, wanted: HostConfig) -> Ledger:
+        """The ledger after all steps succeeded."""
+        ledger = announced.copy()
+        ledger.pending.clear()
+        for name in [name for name in ledger.namespaces if name not in result.after.containers]:
+            del ledger.namespaces[name]
+        for key, value in self._kernel.sysctls.replaced.items():
+            if key in wanted.sysctls and _outlives_us(wanted.sysctls[key], wanted):
+                ledger.sysctls.setdefault(key, SavedSysctl(value))
+        for key in list(ledger.sysctls):
+            if key in wanted.owed or not (key[0] == HOST or key[0] in result.after.containers):
+                del ledger.sysctls[key]
+        return ledger
+
+    def _roll_back(
+        self, error: BaseException, announced: Ledger, present: HostConfig, wanted: HostConfig, old: HostConfig
+    ) -> None:
+        """Plan from what is there now to what was there before, and carry that out."""
+        newly_saved = {key: each for key, each in announced.sysctls.items() if key not in self._ledger.sysctls}
+        target = replace(
+            present,
+            links={key: link for key, link in present.links.items() if link.owned},
+            owed={key: Sysctl(*key, saved.value) for key, saved in newly_saved.items() if key not in present.sysctls},
+        )
+        try:
+            now = self._observe(announced, wanted, old, target)
+            apply(self._kernel, make_plan(target, now), self._backend)
+            self._store.save((self._declared, announced), (self._declared, self._ledger))
+        except (BridgeworkError, OSError) as second:
+            raise KernelError(
+                f"{error}; putting back what was there failed too ({second}): the next run repairs it"
+            ) from error
+
+
+def _outlives_us(sysctl: Sysctl, wanted: HostConfig) -> bool:
+    """Whether a setting stays behind when we go: not so for those that live and die with a link of ours."""
+    return link_of(sysctl) not in wanted.links and sysctl.key not in wanted.owed
+
+
+def _announcement(thing) -> Tuple[str, str, str, str]:
+    if isinstance(thing, Link):
+        return ("link", thing.namespace, thing.name, "")
+    if isinstance(thing, Address):
+        return ("address", thing.namespace, thing.link, thing.address)
+    return ("route", thing.namespace, thing.link, f"{thing.destination} via {thing.gateway}")
+
+
+def unchanged(_state: State, _facts: Facts) -> Dict[str, str]:
+    """The intent that declares nothing new: the host is brought back to what was declared."""
+    return {}

@@ -1,0 +1,44 @@
+# SPDX-FileCopyrightText: Bridgework contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What can go wrong, as one line that names the thing, the value and the way out."""
+
+from __future__ import annotations
+
+
+class BridgeworkError(Exception):
+    """Any failure that a user can understand; its text is one line and complete in itself."""
+
+
+class InvalidInput(BridgeworkError):
+    """An argument that can't be honoured.
+
+    The text reads ``<subject>: <option> "<value>" <problem>; <remedy>``.
+    """
+
+    def __init__(self, subject: str, option: str, value: object, problem: str, remedy: str) -> None:
+        self.option = option
+        self.value = value
+        named = "" if option == "" else f"{option} {quoted(value)} "
+        super().__init__(f"{subject}: {named}{problem}; {remedy}")
+
+
+class InUse(InvalidInput):
+    """A refusal because something else still uses the object."""
+
+
+class HostError(BridgeworkError):
+    """The host lacks something that the work needs: a tool, a kernel feature, a privilege."""
+
+
+class StateError(BridgeworkError):
+    """The declared state of the host can't be read or written."""
+
+
+class KernelError(BridgeworkError):
+    """The kernel or a firewall tool refused a step."""
+
+
+def quoted(value: object) -> str:
+    """A value as users see it in an error: on one line, whatever it contains."""
+    text = str(value)
+    return '"' + text.encode("unicode_escape").decode("ascii").replace('"', '\\"') + '"'

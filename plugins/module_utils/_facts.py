@@ -1,0 +1,48 @@
+# SPDX-FileCopyrightText: Bridgework contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What an intent may ask about the host. Read lazily by ``_kernel.facts``; a test gives plain values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import FrozenSet, List, Protocol, Sequence, Set, Tuple
+
+
+@dataclass(frozen=True)
+class Listener:
+    """A socket that waits for peers; `inode` leads to the process that holds it."""
+
+    address: str
+    port: int
+    inode: int
+
+
+class Facts(Protocol):
+    """One host, as far as intents need it. Nothing here changes the host."""
+
+    machine_id: str
+    now: str  # RFC 3339, UTC
+
+    def used_subnets(self) -> Sequence[str]:
+        """Destinations of the routes that are not ours, and the nameservers' addresses."""
+
+    def listeners(self, protocol: str) -> Sequence[Listener]:
+        """Sockets of the host's namespace that would clash with a published port."""
+
+    def holder_of(self, listener: Listener) -> str:
+        """Who has the socket open, in words for an error."""
+
+    def ephemeral_ports(self) -> Tuple[int, int]:
+        """First and last port that random mappings are taken from."""
+
+    def reserved_ports(self) -> FrozenSet[int]:
+        """Ports that the administrator keeps out of automatic assignment."""
+
+    def has_namespace(self, container: str) -> bool:
+        """Whether ``/run/netns/NAME`` exists, whoever made it."""
+
+    def processes_in(self, container: str) -> List[str]:
+        """Processes that live in the container's namespace, as ``name (pid N)``."""
+
+    def foreign_interfaces(self, container: str) -> Set[str]:
+        """Names of interfaces in an existing namespace that are not ours."""

@@ -1,0 +1,201 @@
+# SPDX-FileCopyrightText: Bridgework contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The rule set in the words of iptables: one read by iptables-save, one transaction by iptables-restore.
+
+A place is ``<family> <table> <chain>``. Of a built-in chain only our jump is ours. Lines are written as iptables-save
+prints them, and compared in a normal form, since versions differ in what they leave implicit.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import shlex
+import shutil
+import subprocess
+from collections import defaultdict
+from typing import Dict, List, Tuple
+
+from .._errors import HostError, KernelError
+from .._hostconfig import FirewallLines
+from .._model import WILDCARDS
+from .ruleset import NetworkRules, PortRule, Ruleset
+
+PREFIX = "BRIDGEWORK-"
+TOOLS = {"ip": ("iptables-save", "iptables-restore")}
+LOOPBACK = "127.0.0.0/8"
+
+# The jumps into our chains: table, built-in chain, match, our chain.
+JUMPS = (
+    ("raw", "PREROUTING", "", "BRIDGEWORK-RAW"),
+    ("nat", "PREROUTING", f"! -d {LOOPBACK} -m addrtype --dst-type LOCAL ", "BRIDGEWORK-PORTS"),
+    ("nat", "OUTPUT", "-m addrtype --dst-type LOCAL ", "BRIDGEWORK-PORTS"),
+    ("nat", "POSTROUTING", "", "BRIDGEWORK-SNAT"),
+    ("filter", "FORWARD", "", "BRIDGEWORK-FORWARD"),
+)
+
+
+class Iptables:
+    """The backend for iptables, whichever of its two kinds the host's commands are."""
+
+    def render(self, ruleset: Ruleset) -> FirewallLines:
+        if not ruleset.networks:
+            return {}
+        places: Dict[str, Tuple[str, ...]] = {
+            "ip raw BRIDGEWORK-RAW": tuple(_raw(ruleset.networks)),
+            "ip nat BRIDGEWORK-PORTS": tuple(map(_port, ruleset.ports)),
+            "ip nat BRIDGEWORK-SNAT": tuple(_snat(ruleset.networks)),
+            "ip filter BRIDGEWORK-FORWARD": tuple(_forward(ruleset.networks)),
+        }
+        places.update((f"ip {table} {chain}", (f"{match}-j {target}",)) for table, chain, match, target in JUMPS)
+        return places
+
+    def observe(self) -> FirewallLines:
+        save, _restore = TOOLS["ip"]
+        path = _find(save)
+        if path is None:
+            return {}
+        return parse("ip", _run([path], ""))
+
+    def apply(self, wanted: FirewallLines, present: FirewallLines) -> None:
+        _save, restore = TOOLS["ip"]
+        path = _find(restore)
+        if path is None:
+            raise HostError(
+                f"firewall_backend \"iptables\": the command {restore} is missing; install the package iptables"
+            )
+        script = transaction(wanted, present)
+        _run([path, "--noflush", "-w", "10", "--test"], script)
+        _run([path, "--noflush", "-w", "10"], script)
+
+
+def parse(family: str, saved: str) -> FirewallLines:
+    """Our lines in the output of iptables-save, each in its normal form; foreign ones are left out."""
+    found: Dict[str, List[str]] = {}
+    table = ""
+    for line in saved.splitlines():
+        if line.startswith("*"):
+            table = line[1:].strip()
+        elif line.startswith(":"):
+            chain = line[1:].split(" ", 1)[0]
+            if chain.startswith(PREFIX):
+                found.setdefault(f"{family} {table} {chain}", [])
+        elif line.startswith("-A "):
+            _dash, chain, rule = (*line.split(" ", 2), "")[:3]
+            if chain.startswith(PREFIX) or _jumps_to_us(rule):
+                found.setdefault(f"{family} {table} {chain}", []).append(normal(rule))
+    return {place: tuple(lines) for place, lines in found.items()}
+
+
+def normal(rule: str) -> str:
+    """A rule with what iptables adds on its own taken out: protocol modules, reject types, counters."""
+    words = _words(rule)
+    protocols = {words[i + 1] for i, word in enumerate(words[:-1]) if word == "-p"}
+    kept = []
+    skip = False
+    for i, word in enumerate(words):
+        if skip:
+            skip = False
+        elif word == "-m" and i + 1 < len(words) and words[i + 1] in protocols:
+            skip = True
+        else:
+            kept.append(word)
+    return " ".join(kept)
+
+
+def transaction(wanted: FirewallLines, present: FirewallLines) -> str:
+    """The input of iptables-restore --noflush that turns our present lines into the wanted ones."""
+    tables: Dict[str, List[str]] = defaultdict(list)
+    for place in sorted({*wanted, *present}):
+        _family, table, chain = place.split(" ")
+        if chain.startswith(PREFIX):
+            tables[table].insert(0, f":{chain} - [0:0]")  # also empties a chain that is there
+            tables[table] += [f"-A {chain} {line}" for line in wanted.get(place, ())]
+        else:
+            tables[table] += [f"-D {chain} {line}" for line in present.get(place, ())]
+            tables[table] += [f"-I {chain} 1 {line}" for line in reversed(wanted.get(place, ()))]
+    for place in sorted(present):
+        _family, table, chain = place.split(" ")
+        if chain.startswith(PREFIX) and place not in wanted:
+            tables[table].append(f"-X {chain}")
+    return "".join("\n".join([f"*{table}", *lines, "COMMIT", ""]) for table, lines in sorted(tables.items()))
+
+
+def _raw(networks: Tuple[NetworkRules, ...]) -> List[str]:
+    lines = [f"{side} {LOOPBACK} -i {network.device} -j DROP" for network in networks for side in ("-s", "-d")]
+    lines.append("-m addrtype --dst-type LOCAL -j RETURN")
+    lines += [f"-d {subnet} ! -i {network.device} -j DROP" for network in networks for subnet in network.subnets]
+    return lines
+
+
+def _port(port: PortRule) -> str:
+    where = "" if port.host_ip in WILDCARDS else f"-d {_single(port.host_ip)} "
+    return (
+        f"{where}-p {port.protocol} --dport {port.host_port} "
+        f"-j DNAT --to-destination {port.target_ip}:{port.target_port}"
+    )
+
+
+def _snat(networks: Tuple[NetworkRules, ...]) -> List[str]:
+    lines = []
+    for network in networks:
+        if network.internal:
+            continue
+        lines.append(f"-s {LOOPBACK} -o {network.device} -j MASQUERADE")
+        for subnet in network.subnets:
+            lines.append(f"-s {subnet} -o {network.device} -m conntrack --ctstate DNAT -j MASQUERADE")
+            if network.masquerade:
+                lines.append(f"-s {subnet} ! -o {network.device} -j MASQUERADE")
+    return lines
+
+
+def _forward(networks: Tuple[NetworkRules, ...]) -> List[str]:
+    """First what may enter a bridge, then that nothing else does, last that the rest may leave."""
+    lines = []
+    for network in networks:
+        device = network.device
+        if network.internal:
+            lines += [f"-i {device} ! -o {device} -j DROP", f"! -i {device} -o {device} -j DROP"]
+        if network.internal and network.icc:
+            lines.append(f"-i {device} -o {device} -j ACCEPT")
+    for network in networks:
+        device = network.device
+        if not network.internal:
+            lines.append(f"-o {device} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT")
+            lines.append(f"-o {device} -m conntrack --ctstate DNAT -j ACCEPT")
+            if network.icc:
+                lines.append(f"-i {device} -o {device} -j ACCEPT")
+        lines.append(f"-o {device} -j DROP")
+    lines += [f"-i {network.device} -j ACCEPT" for network in networks if not network.internal]
+    return lines
+
+
+def _single(address: str) -> str:
+    return f"{address}/{ipaddress.ip_address(address).max_prefixlen}"
+
+
+def _jumps_to_us(rule: str) -> bool:
+    words = _words(rule)
+    return any(word in ("-j", "-g") and target.startswith(PREFIX) for word, target in zip(words, words[1:]))
+
+
+def _words(rule: str) -> List[str]:
+    try:
+        return shlex.split(rule)
+    except ValueError:  # an unbalanced quote, in a foreign rule
+        return rule.split()
+
+
+def _find(tool: str):
+    path = os.environ.get("PATH", os.defpath)
+    return shutil.which(tool, path=path + ":/usr/local/sbin:/usr/sbin:/sbin")
+
+
+def _run(command: List[str], script: str) -> str:
+    result = subprocess.run(
+        command, input=script, stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True, check=False
+    )
+    if result.returncode != 0:
+        reason = " ".join(result.stderr.split()) or f"exit code {result.returncode}"
+        raise KernelError(f"{os.path.basename(command[0])} refused the rule set: {reason}")
+    return result.stdout

@@ -1,0 +1,126 @@
+# SPDX-FileCopyrightText: Bridgework contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a host holds, or must hold: namespaces, links, addresses, routes, sysctls and firewall lines.
+
+One vocabulary for both sides of the comparison: ``_render`` writes it from the model, ``_kernel`` and ``_firewall``
+read it from the host, and ``_plan`` compares the two.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Dict, FrozenSet, Mapping, Optional, Tuple, Union
+
+HOST = ""  # stands for the host's own namespace wherever a namespace is named
+
+OWNER_PREFIX = "bridgework "
+
+
+def network_owner(name: str) -> str:
+    """The mark (link alias) on a network's bridge."""
+    return f"{OWNER_PREFIX}network {name}"
+
+
+def endpoint_owner(identity: str) -> str:
+    """The mark (link alias) on both ends of an endpoint's pair."""
+    return f"{OWNER_PREFIX}endpoint {identity[:12]}"
+
+
+@dataclass(frozen=True)
+class Namespace:
+    """A name below /run/netns; ``of`` is the container (or HOST) whose namespace a handle leads to, else None.
+
+    On the observed side ``owned`` says that we made the name. The loopback of a namespace that is not ours is left
+    as it is, and that behind a handle belongs to somebody else: both count as up.
+    """
+
+    name: str
+    of: Optional[str] = None
+    owned: bool = True
+    loopback_up: bool = True
+
+    @property
+    def key(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True)
+class Link:
+    """A network interface. ``peer`` is the key of a veth's other end; ``owner`` is the alias that marks it as ours."""
+
+    namespace: str
+    name: str
+    kind: str
+    owner: str
+    mtu: int
+    mac: Optional[str] = None
+    master: Optional[str] = None
+    peer: Optional[Tuple[str, str]] = None
+    hairpin: bool = False
+    up: bool = True
+
+    @property
+    def key(self) -> Tuple[str, str]:
+        return (self.namespace, self.name)
+
+    @property
+    def owned(self) -> bool:
+        return self.owner.startswith(OWNER_PREFIX)
+
+
+@dataclass(frozen=True)
+class Address:
+    """An address with its prefix length (``192.0.2.1/24``) on a link."""
+
+    namespace: str
+    link: str
+    address: str
+
+
+@dataclass(frozen=True)
+class Route:
+    """A route through a link; the destination is ``default`` or a subnet."""
+
+    namespace: str
+    link: str
+    destination: str
+    gateway: str
+
+
+@dataclass(frozen=True)
+class Sysctl:
+    """A value below /proc/sys, as seen in a namespace; ``key`` is its path (``net/ipv4/ip_forward``)."""
+
+    namespace: str
+    path: str
+    value: str
+
+    @property
+    def key(self) -> Tuple[str, str]:
+        return (self.namespace, self.path)
+
+
+@dataclass(frozen=True)
+class FirewallLine:
+    """One line of our firewall rule set, in the words of the backend; the plan only compares it."""
+
+    place: str  # table and chain, in the words of the backend
+    text: str
+
+
+FirewallLines = Mapping[str, Tuple[str, ...]]  # place → its lines, in order
+
+Held = Union[Namespace, Link, Address, Route, Sysctl, FirewallLine]
+
+
+@dataclass
+class HostConfig:
+    """All of it. ``owed`` are sysctls to put back where they (still) exist; an observed configuration has none."""
+
+    namespaces: Dict[str, Namespace] = field(default_factory=dict)
+    links: Dict[Tuple[str, str], Link] = field(default_factory=dict)
+    addresses: FrozenSet[Address] = frozenset()
+    routes: FrozenSet[Route] = frozenset()
+    sysctls: Dict[Tuple[str, str], Sysctl] = field(default_factory=dict)
+    owed: Dict[Tuple[str, str], Sysctl] = field(default_factory=dict)
+    firewall: FirewallLines = field(default_factory=dict)

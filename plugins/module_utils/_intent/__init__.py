@@ -1,0 +1,22 @@
+# SPDX-FileCopyrightText: Bridgework contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Arguments to changes of the declared state: all validation, all error texts, no I/O.
+
+Every intent takes a state that it may change (the caller hands it a copy), the facts of the host and its typed
+arguments, and returns what it has to say of each item.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Optional
+
+
+@dataclass(frozen=True)
+class Item:
+    """One object of a list that a task was given, and why it could not be had, where that is so."""
+
+    kind: str
+    name: str
+    state: str
+    error: Optional[str] = None

@@ -1,0 +1,244 @@
+# SPDX-FileCopyrightText: Bridgework contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A bridge and the containers on it, in the four modes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, List, Mapping, Optional, Sequence, Tuple
+
+from .. import _options, _validate
+from .._errors import InUse, InvalidInput, quoted
+from .._facts import Facts
+from .._model import MODES, PREDEFINED_BRIDGE, PREDEFINED_BRIDGE_DEVICE, Container, Network, State
+from . import Item, networks
+from .endpoints import EndpointSpec, connect, drop_endpoints, new_container, remove_container
+from .networks import NetworkSpec, text_values
+
+
+@dataclass(frozen=True)
+class ContainerSpec:
+    """What a task says of one container; None leaves an existing one as it is."""
+
+    name: str
+    mode: str = "bridge"
+    target: Optional[str] = None
+    endpoint: Optional[EndpointSpec] = None
+    sysctls: Optional[Mapping[str, str]] = None
+    labels: Optional[Mapping[str, str]] = None
+    state: str = "present"
+
+    @classmethod
+    def from_params(cls, params: Mapping[str, Any]) -> ContainerSpec:
+        name = params["name"]
+        subject = f"container {quoted(name)}"
+        _validate.name(subject, "name", name)
+        mode = _validate.choice(subject, "mode", params.get("mode") or "bridge", MODES)
+        target = params.get("target")
+        state = params.get("state") or "present"
+        if state == "present":
+            _check_target(subject, name, mode, target)
+            _check_mode_options(subject, mode, params)
+        sysctls = params.get("sysctls")
+        return cls(
+            name=name,
+            mode=mode,
+            target=target,
+            endpoint=EndpointSpec.from_params(subject, params, "name") if mode == "bridge" else None,
+            sysctls=None if sysctls is None else _sysctls(subject, sysctls),
+            labels=None if params.get("labels") is None else text_values(params["labels"]),
+            state=state,
+        )
+
+
+@dataclass(frozen=True)
+class BridgeSpec:
+    """What a task says of a bridge and its containers."""
+
+    network: NetworkSpec
+    device: str
+    containers: Tuple[ContainerSpec, ...] = ()
+    force: bool = False
+    state: str = "present"
+
+    @classmethod
+    def from_params(cls, params: Mapping[str, Any]) -> BridgeSpec:
+        device = params.get("name") or PREDEFINED_BRIDGE_DEVICE
+        _validate.interface(f"bridge {quoted(device)}", "name", device)
+        options = {_options.BRIDGE_NAME: device, **(params.get("driver_options") or {})}
+        if options[_options.BRIDGE_NAME] != device:
+            raise InvalidInput(
+                f'bridge "{device}"',
+                _options.BRIDGE_NAME,
+                options[_options.BRIDGE_NAME],
+                "differs from the option name",
+                "leave it out: name is the device",
+            )
+        if device == PREDEFINED_BRIDGE_DEVICE:
+            options.pop(_options.BRIDGE_NAME)
+        network = {
+            "name": PREDEFINED_BRIDGE if device == PREDEFINED_BRIDGE_DEVICE else device,
+            "driver_options": options,
+            "ipam_config": params.get("ipam_config"),
+            "labels": params.get("labels"),
+            "force": params.get("force"),
+        }
+        specs = tuple(ContainerSpec.from_params(each) for each in params.get("containers") or ())
+        _refuse_repeats(specs)
+        return cls(
+            network=NetworkSpec.from_params(network),
+            device=device,
+            containers=specs,
+            force=bool(params.get("force")),
+            state=params.get("state") or "present",
+        )
+
+    @property
+    def needs_bridge(self) -> bool:
+        """A task that lists only containers of other modes, or only removals, makes no bridge."""
+        present = [each for each in self.containers if each.state == "present"]
+        return not self.containers or any(each.mode == "bridge" for each in present)
+
+
+def apply_bridge(state: State, facts: Facts, spec: BridgeSpec) -> List[Item]:
+    """The bridge and the listed containers are as the spec says; containers not listed are left alone."""
+    if spec.state == "absent":
+        return _remove_all(state, spec)
+    leaving = [each for each in spec.containers if each.state == "absent"]
+    for each in _sharers_first(state, leaving):
+        _remove(state, each.name, spec.force)
+    network = _on_device(state, spec.device)
+    wanted = spec.network if network is None else replace(spec.network, name=network.name)
+    if spec.needs_bridge:
+        network = networks.ensure(state, facts, wanted)
+    # A target that the same task declares comes before the containers that share its namespace.
+    for each in sorted(spec.containers, key=lambda one: one.mode == "container"):
+        if each.state == "present":
+            _ensure(state, facts, network, each, spec.force)
+    items = [Item("container", each.name, each.state) for each in spec.containers]
+    return [*([Item("network", wanted.name, "present")] if spec.needs_bridge else []), *items]
+
+
+def _remove_all(state: State, spec: BridgeSpec) -> List[Item]:
+    for each in _sharers_first(state, spec.containers):
+        _remove(state, each.name, spec.force)
+    network = _on_device(state, spec.device)
+    if network is not None:
+        networks.drop(state, network, spec.force)
+    name = spec.network.name if network is None else network.name
+    return [Item("network", name, "absent"), *(Item("container", each.name, "absent") for each in spec.containers)]
+
+
+def _remove(state: State, name: str, force: bool) -> None:
+    if name in state.containers:
+        remove_container(state, name, force)
+
+
+def _sharers_first(state: State, specs: Sequence[ContainerSpec]) -> List[ContainerSpec]:
+    """Listed together, a container and those that share its namespace go in one task, whatever their order."""
+
+    def depth(name: str) -> int:
+        return 1 + max((depth(sharer) for sharer in state.sharers_of(name)), default=0)
+
+    return sorted(specs, key=lambda spec: depth(spec.name))
+
+
+def _on_device(state: State, device: str) -> Optional[Network]:
+    return next((network for network in state.networks.values() if network.device == device), None)
+
+
+def _ensure(state: State, facts: Facts, network: Optional[Network], spec: ContainerSpec, force: bool) -> None:
+    container = state.containers.get(spec.name)
+    if container is None:
+        container = new_container(state, facts, spec.name, spec.mode, spec.target)
+    elif (container.mode, container.target) != (spec.mode, spec.target):
+        _refuse_uprooting(state, facts, container, spec, force)
+        container = replace(container, mode=spec.mode, target=spec.target)
+        if spec.mode != "bridge":
+            drop_endpoints(state, spec.name)
+    if spec.target is not None:
+        _resolve_target(state, facts, spec)
+    state.containers[spec.name] = replace(
+        container,
+        sysctls=_kept_sysctls(container) if spec.sysctls is None else spec.sysctls,
+        labels=container.labels if spec.labels is None else spec.labels,
+    )
+    if spec.endpoint is not None and network is not None:
+        connect(state, facts, network, spec.endpoint)
+
+
+def _kept_sysctls(container: Container) -> Mapping[str, str]:
+    return container.sysctls if container.owns_namespace else {}
+
+
+def _refuse_uprooting(state: State, facts: Facts, container: Container, spec: ContainerSpec, force: bool) -> None:
+    """Going over to or from somebody else's namespace takes the present one away from its users."""
+    if force or (container.owns_namespace and spec.mode in ("bridge", "none")):
+        return
+    users = [f'container "{sharer}"' for sharer in state.sharers_of(container.name)]
+    if container.owns_namespace:
+        users += [f"process {process}" for process in facts.processes_in(container.name)]
+    if users:
+        raise InUse(
+            f'container "{container.name}"',
+            "mode",
+            spec.mode,
+            f"would replace its namespace, which is used by {', '.join(users)}",
+            "stop or remove those first, or set force",
+        )
+
+
+def _resolve_target(state: State, facts: Facts, spec: ContainerSpec) -> None:
+    """The target exists, and following targets never leads back here."""
+    subject = f'container "{spec.name}"'
+    target = str(spec.target)
+    if target not in state.containers:
+        if not facts.has_namespace(target):
+            raise InvalidInput(
+                subject, "target", target, "is no container on this host", "declare that container first"
+            )
+        new_container(state, facts, target, "none")
+    seen = [spec.name]
+    while target is not None:
+        if target in seen:
+            raise InvalidInput(
+                subject, "target", str(spec.target), "leads back to the container itself", "name another container"
+            )
+        seen.append(target)
+        target = state.containers[target].target  # type: ignore[assignment]
+
+
+def _check_target(subject: str, name: str, mode: str, target: Optional[str]) -> None:
+    if mode != "container":
+        if target is not None:
+            raise InvalidInput(subject, "target", target, f"is given with mode {mode}", "use mode container, or leave it out")
+        return
+    if not target:
+        raise InvalidInput(subject, "mode", mode, "is given without a target", "name the container to share with in target")
+    _validate.name(subject, "target", target)
+    if target == name:
+        raise InvalidInput(subject, "target", target, "is the container itself", "name another container")
+
+
+def _check_mode_options(subject: str, mode: str, params: Mapping[str, Any]) -> None:
+    """Addresses belong to mode bridge; sysctls to a namespace of one's own."""
+    options = [] if mode == "bridge" else ["ipv4_address", "mac_address", "interface_name"]
+    if mode in ("host", "container"):
+        options.append("sysctls")
+    for option in options:
+        if params.get(option):
+            raise InvalidInput(
+                subject, option, params[option], f"can't be set with mode {mode}", f"leave {option} out, or use mode bridge"
+            )
+
+
+def _sysctls(subject: str, sysctls: Mapping[str, Any]) -> Mapping[str, str]:
+    return {_validate.sysctl(subject, key): " ".join(str(value).split()) for key, value in sysctls.items()}
+
+
+def _refuse_repeats(specs: Sequence[ContainerSpec]) -> None:
+    seen = set()
+    for spec in specs:
+        if spec.name in seen:
+            raise InvalidInput(f'container "{spec.name}"', "containers", spec.name, "is listed twice", "list it once")
+        seen.add(spec.name)

@@ -1,0 +1,208 @@
+# SPDX-FileCopyrightText: Bridgework contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Containers and their endpoints: made, connected, disconnected, removed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Mapping, Optional, Tuple
+
+from .. import _ipam, _validate
+from .._errors import InUse, InvalidInput
+from .._facts import Facts
+from .._model import Container, Endpoint, Network, State
+
+
+@dataclass(frozen=True)
+class EndpointSpec:
+    """What a task says of one endpoint; None leaves a choice to us, or an existing endpoint as it is."""
+
+    container: str
+    ipv4_address: Optional[str] = None
+    mac_address: Optional[str] = None
+    interface_name: Optional[str] = None
+    aliases: Optional[Tuple[str, ...]] = None
+    state: str = "present"
+
+    @classmethod
+    def from_params(cls, subject: str, params: Mapping[str, Any], container_option: str = "container") -> EndpointSpec:
+        container = _validate.name(subject, container_option, params[container_option])
+        where = f'{subject}: endpoint of "{container}"'
+        mac, interface = params.get("mac_address"), params.get("interface_name")
+        aliases = params.get("aliases")
+        return cls(
+            container=container,
+            ipv4_address=params.get("ipv4_address"),
+            mac_address=None if mac is None else _validate.mac(where, "mac_address", mac),
+            interface_name=None if interface is None else _validate.interface(where, "interface_name", interface),
+            aliases=None if aliases is None else tuple(_validate.name(where, "aliases", alias) for alias in aliases),
+            state=params.get("state") or "present",
+        )
+
+
+def new_container(state: State, facts: Facts, name: str, mode: str, target: Optional[str] = None) -> Container:
+    """A record for a container that is not declared yet."""
+    known = {container.id for container in state.containers.values()}
+    container = Container(
+        id=_ipam.unique_id(known.__contains__, facts.machine_id, "container", name, state.next_serial()),
+        name=name,
+        mode=mode,
+        created=facts.now,
+        target=target,
+    )
+    state.containers[name] = container
+    return container
+
+
+def connect(state: State, facts: Facts, network: Network, spec: EndpointSpec) -> None:
+    """The container has an endpoint on the network, as the spec says."""
+    subject = f'network "{network.name}"'
+    container = state.containers.get(spec.container) or new_container(state, facts, spec.container, "bridge")
+    if container.mode != "bridge":
+        raise InvalidInput(
+            subject,
+            "container",
+            container.name,
+            f"has the mode {container.mode} and can't be connected",
+            "set its mode to bridge with netns_bridge first",
+        )
+    existing = state.endpoints.get((network.name, container.name))
+    if existing is None:
+        _add(state, facts, network, container, spec)
+    else:
+        _change(state, network, existing, spec)
+
+
+def _add(state: State, facts: Facts, network: Network, container: Container, spec: EndpointSpec) -> None:
+    subject = f'network "{network.name}": endpoint of "{container.name}"'
+    serial = state.next_serial()
+    identity = _endpoint_id(state, facts, network, container, serial)
+    state.endpoints[(network.name, container.name)] = Endpoint(
+        id=identity,
+        network=network.name,
+        container=container.name,
+        serial=serial,
+        addresses=(_address(state, network, container.name, spec),),
+        mac=_free_mac(state, subject, spec) or _ipam.mac_address(facts.machine_id, network.name, container.name),
+        interface=_free_interface(state, facts, subject, container.name, spec),
+        host_link=host_link(identity),
+        aliases=spec.aliases or (),
+    )
+
+
+def _change(state: State, network: Network, existing: Endpoint, spec: EndpointSpec) -> None:
+    subject = f'network "{network.name}": endpoint of "{existing.container}"'
+    wanted = existing
+    if spec.ipv4_address is not None:
+        wanted = replace(wanted, addresses=(_address(state, network, existing.container, spec),))
+    if spec.mac_address is not None and spec.mac_address != existing.mac:
+        wanted = replace(wanted, mac=_free_mac(state, subject, spec))
+    if spec.interface_name is not None and spec.interface_name != existing.interface:
+        _refuse_taken_interface(state, subject, existing.container, spec.interface_name)
+        wanted = replace(wanted, interface=spec.interface_name)
+    if spec.aliases is not None:
+        wanted = replace(wanted, aliases=spec.aliases)
+    state.endpoints[(network.name, existing.container)] = wanted
+
+
+def disconnect(state: State, network: str, container: str) -> None:
+    """The container has no endpoint on the network; its published ports wait for another one."""
+    state.endpoints.pop((network, container), None)
+
+
+def remove_container(state: State, name: str, force: bool) -> None:
+    """The container is gone with its endpoints and published ports; with force, so are the handles on it."""
+    sharers = state.sharers_of(name)
+    if sharers and not force:
+        raise InUse(
+            f'container "{name}"',
+            "",
+            "",
+            "its namespace is shared by " + ", ".join(f'"{sharer}"' for sharer in sharers),
+            "remove those first, or set force to remove them too",
+        )
+    for sharer in sharers:
+        remove_container(state, sharer, force)
+    drop_endpoints(state, name)
+    for mapping in state.mappings_of(name):
+        del state.mappings[mapping.key]
+    state.containers.pop(name, None)
+
+
+def drop_endpoints(state: State, container: str) -> None:
+    for endpoint in state.endpoints_of(container):
+        disconnect(state, endpoint.network, container)
+
+
+def readdress(state: State, network: Network) -> None:
+    """Endpoints whose address lies outside the network's (new) subnet get one inside it."""
+    for endpoint in state.endpoints_on(network.name):
+        if any(_ipam.overlaps(network.ipam[0].subnet, [address]) for address in endpoint.addresses):
+            continue
+        spec = EndpointSpec(endpoint.container)
+        address = _address(state, network, endpoint.container, spec)
+        state.endpoints[(network.name, endpoint.container)] = replace(endpoint, addresses=(address,))
+
+
+def host_link(endpoint_id: str) -> str:
+    """The name of an endpoint's interface on the host's side."""
+    return "veth" + endpoint_id[:7]
+
+
+def _endpoint_id(state: State, facts: Facts, network: Network, container: Container, serial: int) -> str:
+    known = {endpoint.host_link for endpoint in state.endpoints.values()}
+    return _ipam.unique_id(
+        lambda identity: host_link(identity) in known, facts.machine_id, "endpoint", network.id, container.name, serial
+    )
+
+
+def _address(state: State, network: Network, container: str, spec: EndpointSpec) -> str:
+    block = network.ipam[0]
+    holders = {
+        address: endpoint.container
+        for endpoint in state.endpoints.values()
+        if endpoint.network == network.name and endpoint.container != container
+        for address in endpoint.addresses
+    }
+    if spec.ipv4_address is None:
+        return _ipam.lowest_address(f'network "{network.name}"', block, holders)
+    subject = f'network "{network.name}": endpoint of "{container}"'
+    return _ipam.given_address(subject, "ipv4_address", spec.ipv4_address, block, holders)
+
+
+def _free_mac(state: State, subject: str, spec: EndpointSpec) -> Optional[str]:
+    if spec.mac_address is None:
+        return None
+    for endpoint in state.endpoints.values():
+        if endpoint.mac == spec.mac_address and endpoint.container != spec.container:
+            raise InvalidInput(
+                subject,
+                "mac_address",
+                spec.mac_address,
+                f'is in use by container "{endpoint.container}"',
+                "leave mac_address out to get one of its own",
+            )
+    return spec.mac_address
+
+
+def _free_interface(state: State, facts: Facts, subject: str, container: str, spec: EndpointSpec) -> str:
+    if spec.interface_name is not None:
+        _refuse_taken_interface(state, subject, container, spec.interface_name)
+        return spec.interface_name
+    taken = {endpoint.interface for endpoint in state.endpoints_of(container)} | facts.foreign_interfaces(container)
+    number = 0
+    while f"eth{number}" in taken:
+        number += 1
+    return f"eth{number}"
+
+
+def _refuse_taken_interface(state: State, subject: str, container: str, interface: str) -> None:
+    for endpoint in state.endpoints_of(container):
+        if endpoint.interface == interface:
+            raise InvalidInput(
+                subject,
+                "interface_name",
+                interface,
+                f'is its interface in network "{endpoint.network}"',
+                "choose another name",
+            )

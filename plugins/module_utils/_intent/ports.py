@@ -1,0 +1,267 @@
+# SPDX-FileCopyrightText: Bridgework contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Port mappings: which host port leads to which container, and who has it already."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
+
+from .. import _ipam, _portspec, _validate
+from .._errors import InUse, InvalidInput, quoted
+from .._facts import Facts, Listener
+from .._model import WILDCARDS, PortMapping, State
+from .._portspec import PublishedPort
+from . import Item
+
+
+@dataclass(frozen=True)
+class MappingSpec:
+    """What a task says of one container's published ports."""
+
+    container: str
+    ports: Tuple[PublishedPort, ...]
+    network: Optional[str] = None
+    exclusive: bool = False
+    state: str = "present"
+
+    @classmethod
+    def from_params(cls, params: Mapping[str, Any]) -> MappingSpec:
+        container = params["container"]
+        subject = f"port mapping of {quoted(container)}"
+        _validate.name(subject, "container", container)
+        ports = _portspec.parse_published(subject, params.get("published_ports") or ())
+        exposed = _portspec.parse_exposed(subject, params.get("exposed_ports") or ())
+        if params.get("publish_all_ports"):
+            if not exposed:
+                raise InvalidInput(
+                    subject, "publish_all_ports", "true", "is set without exposed_ports", "list the container's ports there"
+                )
+            ports += exposed
+        state = params.get("state") or "present"
+        exclusive = bool(params.get("exclusive"))
+        if not ports and state == "present" and not exclusive:
+            raise InvalidInput(subject, "", "", "no port is given", "set published_ports, or publish_all_ports with exposed_ports")
+        for port in ports:
+            if port.host_ip is not None and ":" in port.host_ip:
+                raise InvalidInput(
+                    subject, "published_ports", port.host_ip, "is an IPv6 address, which networks don't have yet", "use IPv4"
+                )
+        network = params.get("network")
+        return cls(
+            container=container,
+            ports=tuple(ports),
+            network=None if network is None else _validate.name(subject, "network", network),
+            exclusive=exclusive,
+            state=state,
+        )
+
+
+def apply_mappings(state: State, facts: Facts, specs: Sequence[MappingSpec]) -> List[Item]:
+    """The containers' ports are published as the specs say."""
+    ports = _PortTable(state, facts)
+    # What goes makes room for what comes.
+    for spec in specs:
+        if spec.state == "absent":
+            _unpublish(state, ports, spec)
+    kept = {id(spec): _existing(state, spec) for spec in specs if spec.state == "present"}
+    for spec in specs:
+        if spec.state == "present" and spec.exclusive:
+            wanted = {mapping.key for mapping in kept[id(spec)] if mapping is not None}
+            for mapping in state.mappings_of(spec.container):
+                if mapping.key not in wanted:
+                    ports.drop(mapping)
+    for spec in specs:
+        if spec.state == "present":
+            _publish(state, facts, ports, spec, kept[id(spec)])
+    return [Item("container", spec.container, spec.state) for spec in specs]
+
+
+def _existing(state: State, spec: MappingSpec) -> List[Optional[PortMapping]]:
+    """For each port of the spec, the mapping that already serves it, or None; no mapping serves two."""
+    candidates = state.mappings_of(spec.container)
+    found: List[Optional[PortMapping]] = []
+    for port in spec.ports:
+        match = next((mapping for mapping in candidates if _serves(mapping, port)), None)
+        if match is not None:
+            candidates.remove(match)
+        found.append(match)
+    return found
+
+
+def _serves(mapping: PortMapping, port: PublishedPort) -> bool:
+    if (mapping.protocol, mapping.container_port) != (port.protocol, port.container_port):
+        return False
+    if mapping.host_ip != _host_ip(port):
+        return False
+    if port.host_ports is None:
+        return mapping.random
+    return not mapping.random and port.host_ports[0] <= mapping.host_port <= port.host_ports[1]
+
+
+def _publish(
+    state: State, facts: Facts, ports: _PortTable, spec: MappingSpec, existing: Sequence[Optional[PortMapping]]
+) -> None:
+    _check_container(state, spec)
+    for port, mapping in zip(spec.ports, existing):
+        if mapping is None:
+            ports.add(_new_mapping(facts, ports, spec, port))
+        elif spec.network not in (None, mapping.network):
+            ports.replace(replace(mapping, network=spec.network))
+
+
+def _new_mapping(facts: Facts, ports: _PortTable, spec: MappingSpec, port: PublishedPort) -> PortMapping:
+    subject = f'port mapping of "{spec.container}"'
+    host_ip = _host_ip(port)
+    if port.host_ports is None:
+        host_port = _random_port(facts, ports, spec, port, host_ip)
+    else:
+        host_port = _first_free(subject, ports, port, host_ip)
+    return PortMapping(
+        container=spec.container,
+        protocol=port.protocol,
+        container_port=port.container_port,
+        host_ip=host_ip,
+        host_port=host_port,
+        random=port.host_ports is None,
+        network=spec.network,
+    )
+
+
+def _random_port(facts: Facts, ports: _PortTable, spec: MappingSpec, port: PublishedPort, host_ip: str) -> int:
+    reserved = facts.reserved_ports()
+    seed = ("port", facts.machine_id, spec.container, port.protocol, port.container_port, host_ip)
+    found = _ipam.random_port(
+        seed,
+        facts.ephemeral_ports(),
+        lambda candidate: candidate in reserved or ports.clash(port.protocol, host_ip, candidate) is not None,
+    )
+    if found is None:
+        first, last = facts.ephemeral_ports()
+        raise InvalidInput(
+            f'port mapping of "{spec.container}"',
+            "published_ports",
+            port.container_port,
+            f"finds no free host port from {first} to {last}",
+            "widen net.ipv4.ip_local_port_range, or name a host port",
+        )
+    return found
+
+
+def _first_free(subject: str, ports: _PortTable, port: PublishedPort, host_ip: str) -> int:
+    first, last = port.host_ports or (0, 0)
+    holder = None
+    for candidate in range(first, last + 1):
+        clash = ports.clash(port.protocol, host_ip, candidate)
+        if clash is None:
+            return candidate
+        holder = holder or clash
+    shown = f"{host_ip}:{first}" + (f"-{last}" if last != first else "") + f"/{port.protocol}"
+    if first == last:
+        raise InUse(subject, "published_ports", shown, f"is in use by {holder}", "choose another port, or leave it out")
+    raise InUse(
+        subject, "published_ports", shown, f"has no free port left (the first is in use by {holder})", "widen the range"
+    )
+
+
+def _check_container(state: State, spec: MappingSpec) -> None:
+    """Only a container with an endpoint that the outside can be let in to publishes ports."""
+    subject = f"port mapping of {quoted(spec.container)}"
+    container = state.containers.get(spec.container)
+    if container is None:
+        raise InvalidInput(
+            subject,
+            "container",
+            spec.container,
+            "is unknown",
+            "connect it to a network with container_network or netns_bridge first",
+        )
+    if container.mode == "container":
+        raise InvalidInput(
+            subject, "container", spec.container, f'shares the namespace of "{container.target}"', "publish on that container"
+        )
+    if container.mode == "host":
+        raise InvalidInput(
+            subject, "container", spec.container, "has the host's own ports", "let it listen on the port itself"
+        )
+    endpoints = state.endpoints_of(spec.container)
+    if spec.network is not None:
+        endpoints = [endpoint for endpoint in endpoints if endpoint.network == spec.network]
+        if not endpoints:
+            raise InvalidInput(
+                subject, "network", spec.network, "has no endpoint of this container", "connect it there first"
+            )
+    if not endpoints and spec.ports:
+        raise InvalidInput(
+            subject, "container", spec.container, "is on no network", "connect it to one with container_network first"
+        )
+    if spec.ports and all(state.networks[endpoint.network].internal for endpoint in endpoints):
+        names = ", ".join(f'"{endpoint.network}"' for endpoint in endpoints)
+        raise InvalidInput(
+            subject,
+            "container",
+            spec.container,
+            f"is only on internal networks ({names})",
+            "connect it to a network that is not internal",
+        )
+
+
+def _unpublish(state: State, ports: _PortTable, spec: MappingSpec) -> None:
+    """Without ports, everything that the container publishes."""
+    mappings = state.mappings_of(spec.container)
+    if spec.ports:
+        mappings = [mapping for mapping in _existing(state, spec) if mapping is not None]
+    for mapping in mappings:
+        ports.drop(mapping)
+
+
+def _host_ip(port: PublishedPort) -> str:
+    return port.host_ip or WILDCARDS[0]
+
+
+class _PortTable:
+    """Who has which host port: our mappings, and the host's own listening sockets."""
+
+    def __init__(self, state: State, facts: Facts) -> None:
+        self._state = state
+        self._facts = facts
+        self._mapped: Dict[Tuple[str, int], List[PortMapping]] = defaultdict(list)
+        self._listening: Dict[str, Dict[int, List[Listener]]] = {}
+        for mapping in state.mappings.values():
+            self._mapped[(mapping.protocol, mapping.host_port)].append(mapping)
+
+    def clash(self, protocol: str, host_ip: str, port: int) -> Optional[str]:
+        """Who keeps the port from being published on the address, in words; None where nobody does."""
+        for mapping in self._mapped.get((protocol, port), ()):
+            if _same_socket(mapping.host_ip, host_ip):
+                return f'container "{mapping.container}" ({mapping.host_ip}:{port} leads to its port {mapping.container_port})'
+        for listener in self._listeners(protocol).get(port, ()):
+            if _same_socket(listener.address, host_ip):
+                return self._facts.holder_of(listener)
+        return None
+
+    def add(self, mapping: PortMapping) -> None:
+        self._state.mappings[mapping.key] = mapping
+        self._mapped[(mapping.protocol, mapping.host_port)].append(mapping)
+
+    def drop(self, mapping: PortMapping) -> None:
+        del self._state.mappings[mapping.key]
+        self._mapped[(mapping.protocol, mapping.host_port)].remove(mapping)
+
+    def replace(self, mapping: PortMapping) -> None:
+        self.drop(self._state.mappings[mapping.key])
+        self.add(mapping)
+
+    def _listeners(self, protocol: str) -> Mapping[int, Iterable[Listener]]:
+        if protocol not in self._listening:
+            found: Dict[int, List[Listener]] = defaultdict(list)
+            for listener in self._facts.listeners(protocol):
+                found[listener.port].append(listener)
+            self._listening[protocol] = found
+        return self._listening[protocol]
+
+
+def _same_socket(one: str, other: str) -> bool:
+    """Whether two listening addresses exclude each other; a wildcard excludes every address."""
+    return one == other or one in WILDCARDS or other in WILDCARDS

@@ -1,0 +1,194 @@
+# SPDX-FileCopyrightText: Bridgework contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Allocation of subnets, addresses, hardware addresses, host ports, IDs and link names. Pure: no I/O, no randomness.
+
+What looks random (IDs, MACs, random ports) is derived by hash, so that check mode predicts exactly what a run does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Callable, Collection, Iterable, List, Mapping, Optional, Sequence, Tuple
+
+from . import _validate
+from ._errors import InvalidInput
+from ._model import IpamBlock
+
+# Docker's default address pools: libnetwork ipamutils, "local scope".
+POOLS = (
+    *((f"172.{second}.0.0/16", 16) for second in range(17, 32)),
+    ("192.168.0.0/16", 20),
+)
+
+
+def identify(*parts: object) -> str:
+    """An ID of 64 hex characters, the same for the same parts."""
+    return hashlib.sha256("\x00".join(str(part) for part in parts).encode()).hexdigest()
+
+
+def mac_address(*parts: object) -> str:
+    """A locally administered unicast MAC, the same for the same parts."""
+    digest = hashlib.sha256("\x00".join(str(part) for part in ("mac", *parts)).encode()).digest()
+    return ":".join(f"{byte:02x}" for byte in (0x02, *digest[:5]))
+
+
+def unique_id(taken: Callable[[str], bool], *parts: object) -> str:
+    """The first ID of a series over the parts that ``taken`` does not know."""
+    attempt = 0
+    while True:
+        found = identify(*parts, attempt)
+        if not taken(found):
+            return found
+        attempt += 1
+
+
+def free_subnet(subject: str, used: Iterable[str]) -> str:
+    """The first subnet of Docker's pools that overlaps none of the used subnets or addresses."""
+    import netaddr
+
+    taken = [(net.first, net.last) for net in map(netaddr.IPNetwork, used) if net.version == 4]
+    for pool, prefix in POOLS:
+        for candidate in netaddr.IPNetwork(pool).subnet(prefix):
+            if not any(candidate.first <= last and first <= candidate.last for first, last in taken):
+                return str(candidate)
+    raise InvalidInput(
+        subject, "", "", "no free subnet is left in the default pools", "give one with ipam_config, or remove networks"
+    )
+
+
+def ipam_block(
+    subject: str,
+    subnet: str,
+    gateway: Optional[str] = None,
+    iprange: Optional[str] = None,
+    aux_addresses: Optional[Mapping[str, str]] = None,
+) -> IpamBlock:
+    """A checked block; the gateway defaults to the first usable address that is no auxiliary one."""
+    net = _validate.network(subject, "subnet", subnet)
+    if net.version == 4 and net.prefixlen > 31:
+        raise InvalidInput(subject, "subnet", subnet, "has no room for a gateway and a container", "use a /31 or wider")
+    part = None
+    if iprange is not None:
+        part = _validate.network(subject, "iprange", iprange)
+        if part.version != net.version or part not in net:
+            raise InvalidInput(subject, "iprange", iprange, f"is not inside the subnet {net}", "choose a part of it")
+    auxiliary = {
+        label: _member(subject, "aux_addresses", f"{label}={text}", text, net)
+        for label, text in (aux_addresses or {}).items()
+    }
+    if gateway is not None:
+        router = _member(subject, "gateway", gateway, gateway, net)
+        if router in auxiliary.values():
+            raise InvalidInput(subject, "gateway", gateway, "is an auxiliary address too", "use another address")
+    else:
+        router = first_free(net, auxiliary.values())
+        if router is None:
+            raise InvalidInput(subject, "aux_addresses", "…", f"leave no gateway in {net}", "give fewer of them")
+    return IpamBlock(
+        subnet=str(net),
+        gateway=router,
+        iprange=str(part) if part is not None else None,
+        aux_addresses=auxiliary,
+    )
+
+
+def first_free(within, taken: Iterable[str], subnet=None) -> Optional[str]:
+    """The lowest usable address of a netaddr.IPNetwork that is not taken, or None.
+
+    Network and broadcast address of the (enclosing) subnet are never usable, except in a /31 or /127 (RFC 3021, 6164).
+    """
+    import netaddr
+
+    first, last = usable(subnet if subnet is not None else within)
+    occupied = {int(netaddr.IPAddress(address)) for address in taken}
+    candidate, end = max(first, within.first), min(last, within.last)
+    while candidate <= end:
+        if candidate not in occupied:
+            return str(netaddr.IPAddress(candidate, within.version))
+        candidate += 1
+    return None
+
+
+def usable(net) -> Tuple[int, int]:
+    """First and last address, as integers, that a host in the netaddr.IPNetwork may have."""
+    width = 32 if net.version == 4 else 128
+    if width - net.prefixlen <= 1:
+        return net.first, net.last
+    return net.first + 1, (net.last - 1 if net.version == 4 else net.last)
+
+
+def lowest_address(subject: str, block: IpamBlock, taken: Collection[str]) -> str:
+    """The address that the next endpoint of the network gets."""
+    import netaddr
+
+    subnet = netaddr.IPNetwork(block.subnet)
+    within = netaddr.IPNetwork(block.iprange or block.subnet)
+    found = first_free(within, [*taken, block.gateway, *block.aux_addresses.values()], subnet)
+    if found is None:
+        option, value = ("iprange", block.iprange) if block.iprange else ("subnet", block.subnet)
+        raise InvalidInput(
+            subject, option, value, "is exhausted: every address is taken", f"disconnect a container or widen the {option}"
+        )
+    return found
+
+
+def given_address(subject: str, option: str, value: str, block: IpamBlock, holders: Mapping[str, str]) -> str:
+    """The asked-for address, checked; ``holders`` says who has which one."""
+    import netaddr
+
+    _validate.address(subject, option, value)
+    net = netaddr.IPNetwork(block.subnet)
+    found = _member(subject, option, value, value, net)
+    reserved = {block.gateway: "the gateway"}
+    reserved.update((text, f'the auxiliary address "{label}"') for label, text in block.aux_addresses.items())
+    if found in reserved:
+        raise InvalidInput(
+            subject, option, value, f"is {reserved[found]}", f"leave {option} out to get a free address"
+        )
+    if found in holders:
+        raise InvalidInput(
+            subject,
+            option,
+            value,
+            f'is in use by container "{holders[found]}"',
+            f"leave {option} out to get a free address",
+        )
+    return found
+
+
+def random_port(seed: Sequence[object], ports: Tuple[int, int], blocked: Callable[[int], bool]) -> Optional[int]:
+    """A free port of the range (both ends included), the search beginning at a place that the seed decides."""
+    first, last = ports
+    size = last - first + 1
+    start = int(identify(*seed)[:8], 16) % size
+    for offset in range(size):
+        port = first + (start + offset) % size
+        if not blocked(port):
+            return port
+    return None
+
+
+def overlaps(subnet: str, others: Iterable[str]) -> List[str]:
+    """Those of the others that share an address with the subnet."""
+    import netaddr
+
+    mine = netaddr.IPNetwork(subnet)
+    return [
+        other
+        for other in others
+        for net in (netaddr.IPNetwork(other),)
+        if net.version == mine.version and net.first <= mine.last and mine.first <= net.last
+    ]
+
+
+def _member(subject: str, option: str, shown: str, text: str, net) -> str:
+    """The canonical form of an address that a host in the netaddr.IPNetwork may have."""
+    address = _validate.address(subject, option, text)
+    first, last = usable(net)
+    if address.version != net.version or address not in net:
+        raise InvalidInput(subject, option, shown, f"is outside the subnet {net}", "choose an address inside it")
+    if not first <= int(address) <= last:
+        raise InvalidInput(
+            subject, option, shown, f"is the network or broadcast address of {net}", "choose another address"
+        )
+    return str(address)

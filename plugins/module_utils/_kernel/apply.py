@@ -1,0 +1,69 @@
+# SPDX-FileCopyrightText: Bridgework contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Plans carried out, step by step. The first step that fails raises, and nothing after it is tried."""
+
+from __future__ import annotations
+
+from typing import Callable, Dict, Tuple
+
+from .._firewall import Backend
+from .._hostconfig import Address, Link, Namespace, Route, Sysctl
+from .._plan import CREATE, DELETE, UPDATE, FirewallSwap, Plan, Step
+from . import Kernel
+
+
+def apply(kernel: Kernel, plan: Plan, backend: Backend) -> None:
+    """The host holds what the plan leads to."""
+    for step in (*plan.unlink, *plan.namespaces):
+        carry_out(kernel, step)
+    if plan.firewall is not None:
+        swap(backend, plan.firewall)
+    for step in (*plan.links, *plan.settings, *plan.farewell):
+        carry_out(kernel, step)
+
+
+def swap(backend: Backend, firewall: FirewallSwap) -> None:
+    backend.apply(firewall.after, firewall.before)
+
+
+def carry_out(kernel: Kernel, step: Step) -> None:
+    """One step other than the firewall's."""
+    _ACTIONS[type(step.thing), step.verb](kernel, step)
+
+
+def _create_namespace(kernel: Kernel, step: Step) -> None:
+    space = step.thing
+    kernel.netlink.forget(space.name)
+    if space.of is None:
+        kernel.namespaces.create(space.name)
+        kernel.netlink.set_loopback(space.name, space.loopback_up)
+    else:
+        kernel.namespaces.attach(space.name, space.of)
+
+
+def _delete_namespace(kernel: Kernel, step: Step) -> None:
+    kernel.netlink.forget(step.thing.name)
+    kernel.namespaces.remove(step.thing.name)
+
+
+def _create_link(kernel: Kernel, step: Step) -> None:
+    if step.peer is None:
+        kernel.netlink.add_bridge(step.thing)
+    else:
+        kernel.netlink.add_pair(step.thing, step.peer)
+
+
+_ACTIONS: Dict[Tuple[type, str], Callable[[Kernel, Step], None]] = {
+    (Namespace, CREATE): _create_namespace,
+    (Namespace, UPDATE): lambda kernel, step: kernel.netlink.set_loopback(step.thing.name, step.thing.loopback_up),
+    (Namespace, DELETE): _delete_namespace,
+    (Link, CREATE): _create_link,
+    (Link, UPDATE): lambda kernel, step: kernel.netlink.change(step.before, step.after),
+    (Link, DELETE): lambda kernel, step: kernel.netlink.remove(step.thing),
+    (Address, CREATE): lambda kernel, step: kernel.netlink.add_address(step.thing),
+    (Address, DELETE): lambda kernel, step: kernel.netlink.remove_address(step.thing),
+    (Route, CREATE): lambda kernel, step: kernel.netlink.add_route(step.thing),
+    (Route, DELETE): lambda kernel, step: kernel.netlink.remove_route(step.thing),
+    (Sysctl, CREATE): lambda kernel, step: kernel.sysctls.write(step.thing),
+    (Sysctl, UPDATE): lambda kernel, step: kernel.sysctls.write(step.thing),
+}

@@ -1,0 +1,91 @@
+# SPDX-FileCopyrightText: Bridgework contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The facts that intents ask for, each read when it is first asked for."""
+
+from __future__ import annotations
+
+import datetime
+import os
+from functools import lru_cache
+from typing import FrozenSet, List, Sequence, Set, Tuple
+
+from .._facts import Listener
+from .._hostconfig import HOST, OWNER_PREFIX
+from . import sockets
+from .netlink import Netlink
+from .namespaces import Namespaces
+from .sysctl import Sysctls
+
+DEFAULT_EPHEMERAL = (49153, 65535)  # Docker's, where the kernel doesn't say
+
+
+class HostFacts:
+    """See ``_facts.Facts``."""
+
+    def __init__(self, namespaces: Namespaces, netlink: Netlink, sysctls: Sysctls) -> None:
+        self._namespaces = namespaces
+        self._netlink = netlink
+        self._sysctls = sysctls
+        self.machine_id = _first_line("/etc/machine-id")
+        self.now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+    @lru_cache(maxsize=None)  # noqa: B019 - one object a run
+    def used_subnets(self) -> Sequence[str]:
+        ours = {link.get_attr("IFLA_IFNAME") for link in self._netlink.links(HOST) if _is_ours(link)}
+        return [*self._netlink.foreign_destinations(HOST, ours.__contains__), *_nameservers()]
+
+    def listeners(self, protocol: str) -> Sequence[Listener]:
+        return sockets.listeners(protocol)
+
+    def holder_of(self, listener: Listener) -> str:
+        process = sockets.holder_of(listener.inode) or "that can't be seen from here"
+        return f"process {process}, which listens on {listener.address}:{listener.port}"
+
+    def ephemeral_ports(self) -> Tuple[int, int]:
+        found = self._read("net/ipv4/ip_local_port_range").split()
+        return (int(found[0]), int(found[1])) if len(found) == 2 else DEFAULT_EPHEMERAL
+
+    @lru_cache(maxsize=None)  # noqa: B019
+    def reserved_ports(self) -> FrozenSet[int]:
+        found: Set[int] = set()
+        for part in filter(None, self._read("net/ipv4/ip_local_reserved_ports").split(",")):
+            first, _dash, last = part.partition("-")
+            found.update(range(int(first), int(last or first) + 1))
+        return frozenset(found)
+
+    def has_namespace(self, container: str) -> bool:
+        return self._namespaces.inode(container) is not None
+
+    def processes_in(self, container: str) -> List[str]:
+        inode = self._namespaces.inode(container)
+        return [] if inode is None else sockets.processes_in(inode)
+
+    def foreign_interfaces(self, container: str) -> Set[str]:
+        if not self.has_namespace(container):
+            return set()
+        return {link.get_attr("IFLA_IFNAME") for link in self._netlink.links(container) if not _is_ours(link)}
+
+    def _read(self, path: str) -> str:
+        return self._sysctls.read(HOST, [path]).get(path, "")
+
+
+def _is_ours(link) -> bool:
+    return (link.get_attr("IFLA_IFALIAS") or "").startswith(OWNER_PREFIX)
+
+
+def _nameservers() -> List[str]:
+    try:
+        with open("/etc/resolv.conf", encoding="utf-8", errors="replace") as file:
+            words = [line.split() for line in file]
+    except OSError:
+        return []
+    found = [line[1] for line in words if len(line) > 1 and line[0] == "nameserver"]
+    return [address.partition("%")[0] for address in found]
+
+
+def _first_line(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.readline().strip()
+    except (OSError, UnicodeDecodeError):
+        return os.uname().nodename

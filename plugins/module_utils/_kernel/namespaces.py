@@ -1,0 +1,126 @@
+# SPDX-FileCopyrightText: Bridgework contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Named network namespaces, compatible with ``ip netns``: a name is an nsfs file mounted below /run/netns."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import stat
+from contextlib import contextmanager, suppress
+from typing import Dict, Iterator, Optional
+
+from .._errors import KernelError
+from .._hostconfig import HOST
+
+DIRECTORY = "/run/netns"
+OWN = "/proc/thread-self/ns/net"
+
+# include/uapi/linux/sched.h, include/uapi/linux/mount.h, umount(2)
+CLONE_NEWNET = 0x40000000
+MS_BIND, MS_REC, MS_SHARED = 0x1000, 0x4000, 0x100000
+MNT_DETACH = 2
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class Namespaces:
+    """The namespaces of one host; the calling thread is in the host's own and always returns there."""
+
+    def __init__(self) -> None:
+        self._host = os.open(OWN, os.O_RDONLY | os.O_CLOEXEC)
+        self._removed: Dict[str, int] = {}
+
+    def close(self) -> None:
+        for descriptor in (self._host, *self._removed.values()):
+            os.close(descriptor)
+
+    @contextmanager
+    def inside(self, name: str) -> Iterator[None]:
+        """The calling thread is in the namespace of that name (HOST: stays where it is) for the length of the block."""
+        if name == HOST:
+            yield
+            return
+        with self.descriptor(name) as descriptor:
+            _call("setns", descriptor, CLONE_NEWNET)
+        try:
+            yield
+        finally:
+            _call("setns", self._host, CLONE_NEWNET)
+
+    @contextmanager
+    def descriptor(self, name: str) -> Iterator[int]:
+        """An open file descriptor of the namespace."""
+        descriptor = os.open(path(name), os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+    def inode(self, name: str) -> Optional[int]:
+        """The namespace's inode number; None where there is no namespace of that name."""
+        if name == HOST:
+            return os.fstat(self._host).st_ino
+        try:
+            found = os.stat(path(name))
+        except FileNotFoundError:
+            return None
+        return found.st_ino if found.st_dev == os.fstat(self._host).st_dev else None
+
+    def create(self, name: str) -> None:
+        """A new namespace of that name; one that was removed by this object comes back as it was."""
+        self._make_room(name)
+        if name in self._removed:
+            _mount(f"/proc/self/fd/{self._removed[name]}", path(name))
+            return
+        _call("unshare", CLONE_NEWNET)
+        try:
+            _mount(OWN, path(name))
+        finally:
+            _call("setns", self._host, CLONE_NEWNET)
+
+    def attach(self, name: str, to: str) -> None:
+        """The name becomes a handle on the namespace of another name, or on the host's own."""
+        self._make_room(name)
+        _mount(OWN if to == HOST else path(to), path(name))
+
+    def remove(self, name: str) -> None:
+        """The name is gone; the namespace goes with its last user."""
+        if name not in self._removed and self.inode(name) is not None:
+            self._removed[name] = os.open(path(name), os.O_RDONLY | os.O_CLOEXEC)
+        with suppress(OSError):  # until nothing is mounted there any more
+            while True:
+                _call("umount2", path(name).encode(), MNT_DETACH)
+        with suppress(FileNotFoundError):
+            os.unlink(path(name))
+
+    def _make_room(self, name: str) -> None:
+        """An empty file to mount on, in a directory whose mounts other mount namespaces see (see ip-netns(8))."""
+        os.makedirs(DIRECTORY, mode=0o755, exist_ok=True)
+        try:
+            _call("mount", b"", DIRECTORY.encode(), b"none", MS_SHARED | MS_REC, None)
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            _mount(DIRECTORY, DIRECTORY, MS_BIND | MS_REC)
+            _call("mount", b"", DIRECTORY.encode(), b"none", MS_SHARED | MS_REC, None)
+        if self.inode(name) is not None:
+            raise KernelError(f"container \"{name}\": {path(name)} appeared meanwhile; run the task again")
+        if os.path.lexists(path(name)) and not stat.S_ISREG(os.lstat(path(name)).st_mode):
+            raise KernelError(f"container \"{name}\": {path(name)} exists and is no namespace; remove it")
+        os.close(os.open(path(name), os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o444))
+
+
+def path(name: str) -> str:
+    return os.path.join(DIRECTORY, name)
+
+
+def _mount(source: str, target: str, flags: int = MS_BIND) -> None:
+    _call("mount", source.encode(), target.encode(), b"none", flags, None)
+
+
+def _call(function: str, *arguments) -> None:
+    if getattr(_libc, function)(*arguments) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{function}: {os.strerror(number)}")

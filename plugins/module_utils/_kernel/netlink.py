@@ -1,0 +1,244 @@
+# SPDX-FileCopyrightText: Bridgework contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Links, addresses and routes through rtnetlink (pyroute2)."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections import OrderedDict
+from typing import Any, Callable, Dict, List, Optional, Tuple
+
+from .._errors import HostError, KernelError
+from .._hostconfig import HOST, Address, Link, Route
+from .namespaces import Namespaces
+
+IFF_UP = 1
+OPEN_SOCKETS = 64
+TABLE_MAIN = 254  # RT_TABLE_MAIN, include/uapi/linux/rtnetlink.h
+LOOPBACK_INDEX = 1
+
+
+class Netlink:
+    """rtnetlink sockets, one for each namespace that was looked at lately."""
+
+    def __init__(self, namespaces: Namespaces) -> None:
+        self._namespaces = namespaces
+        self._sockets: OrderedDict[str, Any] = OrderedDict()
+
+    def close(self) -> None:
+        while self._sockets:
+            self._sockets.popitem()[1].close()
+
+    def forget(self, namespace: str) -> None:
+        """Drop the socket of a namespace whose name is about to change hands."""
+        held = self._sockets.pop(namespace, None)
+        if held is not None:
+            held.close()
+
+    def links(self, namespace: str) -> List[Any]:
+        return list(self._socket(namespace).get_links())
+
+    def addresses(self, namespace: str, names: Dict[int, str]) -> List[Address]:
+        """The addresses on the links that ``names`` (index → name) lists; link-local IPv6 is the kernel's own."""
+        found = []
+        for message in list(self._socket(namespace).get_addr()):
+            text = message.get_attr("IFA_LOCAL") or message.get_attr("IFA_ADDRESS")
+            if message["index"] in names and text and not _kernel_made(text):
+                found.append(Address(namespace, names[message["index"]], f"{text}/{message['prefixlen']}"))
+        return found
+
+    def routes(self, namespace: str, names: Dict[int, str]) -> List[Route]:
+        """The routes of the main table through a gateway on one of the links."""
+        found = []
+        for message in self._main_table(namespace):
+            gateway, link = message.get_attr("RTA_GATEWAY"), names.get(message.get_attr("RTA_OIF"))
+            if gateway and link:
+                found.append(Route(namespace, link, _destination(message) or "default", gateway))
+        return found
+
+    def foreign_destinations(self, namespace: str, ours: Callable[[str], bool]) -> List[str]:
+        """Where routes lead (in CIDR form, default routes left out) that leave through links that are not ours."""
+        names = {message["index"]: message.get_attr("IFLA_IFNAME") for message in self.links(namespace)}
+        found = []
+        for message in self._main_table(namespace):
+            destination, link = _destination(message), names.get(message.get_attr("RTA_OIF"), "")
+            if destination and not ours(link):
+                found.append(destination)
+        return found
+
+    def _main_table(self, namespace: str) -> List[Any]:
+        # pyroute2 may pass a dump's filter on or not, by version: filtered again here.
+        messages = list(self._socket(namespace).get_routes(family=socket.AF_UNSPEC, table=TABLE_MAIN))
+        return [message for message in messages if (message.get_attr("RTA_TABLE") or message["table"]) == TABLE_MAIN]
+
+    def add_bridge(self, link: Link) -> None:
+        self._ask(
+            link.namespace,
+            f'create bridge "{link.name}"',
+            lambda ip: ip.link("add", kind="bridge", ifname=link.name, mtu=link.mtu, address=link.mac),
+        )
+        index = self._index(link.namespace, link.name)
+        self._set(link, index, ifalias=link.owner, state="up" if link.up else "down")
+
+    def add_pair(self, outer: Link, inner: Link) -> None:
+        """Both ends of a veth, the inner one born in its container's namespace."""
+        with self._namespaces.descriptor(inner.namespace) as descriptor:
+            peer = {"ifname": inner.name, "net_ns_fd": descriptor, "mtu": inner.mtu}
+            if inner.mac:
+                peer["address"] = inner.mac
+            own = {"address": outer.mac} if outer.mac else {}
+            self._ask(
+                outer.namespace,
+                f'create "{outer.name}" with its other end "{inner.name}" in container "{inner.namespace}"',
+                lambda ip: ip.link("add", kind="veth", ifname=outer.name, mtu=outer.mtu, peer=peer, **own),
+            )
+        index = self._index(outer.namespace, outer.name)
+        settings = {"ifalias": outer.owner, "state": "up" if outer.up else "down"}
+        if outer.master:
+            settings["master"] = self._index(outer.namespace, outer.master)
+        self._set(outer, index, **settings)
+        if outer.hairpin:
+            self._set_hairpin(outer, index)
+        self._set(inner, self._index(*inner.key), ifalias=inner.owner, state="up" if inner.up else "down")
+
+    def change(self, before: Link, after: Link) -> None:
+        """The link has the mtu, mac, master, mark, hairpin mode and state of ``after``."""
+        index = self._index(*after.key)
+        settings: Dict[str, Any] = {}
+        if before.mtu != after.mtu:
+            settings["mtu"] = after.mtu
+        if after.mac is not None and before.mac != after.mac:
+            settings["address"] = after.mac
+        if before.master != after.master:
+            settings["master"] = self._index(after.namespace, after.master) if after.master else 0
+        if before.owner != after.owner:
+            settings["ifalias"] = after.owner
+        if before.up != after.up:
+            settings["state"] = "up" if after.up else "down"
+        if settings:
+            self._set(after, index, **settings)
+        if before.hairpin != after.hairpin or (after.hairpin and "master" in settings):
+            self._set_hairpin(after, index)
+
+    def remove(self, link: Link) -> None:
+        index = self._index(link.namespace, link.name, missing_ok=True)
+        if index is not None:
+            self._ask(link.namespace, f'remove "{link.name}"', lambda ip: ip.link("del", index=index))
+
+    def set_loopback(self, namespace: str, up: bool) -> None:
+        state = "up" if up else "down"
+        self._ask(namespace, f"set lo {state}", lambda ip: ip.link("set", index=LOOPBACK_INDEX, state=state))
+
+    def add_address(self, address: Address) -> None:
+        self._change_address("add", address)
+
+    def remove_address(self, address: Address) -> None:
+        self._change_address("del", address)
+
+    def add_route(self, route: Route) -> None:
+        self._change_route("replace", route)
+
+    def remove_route(self, route: Route) -> None:
+        self._change_route("del", route)
+
+    def _change_address(self, verb: str, address: Address) -> None:
+        index = self._index(address.namespace, address.link)
+        interface = ipaddress.ip_interface(address.address)
+        settings = {"address": str(interface.ip), "prefixlen": interface.network.prefixlen}
+        if interface.version == 4 and interface.network.prefixlen < 31:
+            settings["broadcast"] = str(interface.network.broadcast_address)
+        self._ask(
+            address.namespace,
+            f'{verb} address {address.address} on "{address.link}"',
+            lambda ip: ip.addr(verb, index=index, **settings),
+        )
+
+    def _change_route(self, verb: str, route: Route) -> None:
+        index = self._index(route.namespace, route.link)
+        family = socket.AF_INET6 if ":" in route.gateway else socket.AF_INET
+        destination = {} if route.destination == "default" else {"dst": route.destination}
+        self._ask(
+            route.namespace,
+            f'{verb} route {route.destination} via {route.gateway} on "{route.link}"',
+            lambda ip: ip.route(verb, family=family, gateway=route.gateway, oif=index, **destination),
+        )
+
+    def _set(self, link: Link, index: int, **settings: Any) -> None:
+        self._ask(link.namespace, f'set up "{link.name}"', lambda ip: ip.link("set", index=index, **settings))
+
+    def _set_hairpin(self, link: Link, index: int) -> None:
+        self._ask(
+            link.namespace,
+            f'set hairpin mode of "{link.name}"',
+            lambda ip: ip.brport("set", index=index, mode=int(link.hairpin)),
+        )
+
+    def _index(self, namespace: str, name: Optional[str], missing_ok: bool = False) -> Any:
+        from pyroute2.netlink.exceptions import NetlinkError
+
+        try:
+            return list(self._socket(namespace).link("get", ifname=name))[0]["index"]
+        except NetlinkError as error:
+            if missing_ok and error.code == 19:  # ENODEV
+                return None
+            raise KernelError(f'{_where(namespace)}: the interface "{name}" can\'t be found: {error.args[-1]}') from error
+
+    def _ask(self, namespace: str, what: str, request: Callable[[Any], Any]) -> None:
+        from pyroute2.netlink.exceptions import NetlinkError
+
+        try:
+            request(self._socket(namespace))
+        except NetlinkError as error:
+            raise KernelError(f"{_where(namespace)}: the kernel refused to {what}: {error.args[-1]}") from error
+
+    def _socket(self, namespace: str) -> Any:
+        if namespace in self._sockets:
+            self._sockets.move_to_end(namespace)
+            return self._sockets[namespace]
+        from pyroute2 import IPRoute
+
+        try:
+            with self._namespaces.inside(namespace):
+                opened = IPRoute(ext_ack=True)
+        except FileNotFoundError as error:
+            raise HostError(f'container "{namespace}": its namespace is gone; run the task again') from error
+        self._sockets[namespace] = opened
+        if len(self._sockets) > OPEN_SOCKETS:
+            oldest = next(name for name in self._sockets if name != HOST)
+            self.forget(oldest)
+        return opened
+
+
+def read_link(namespace: str, message: Any, names: Dict[int, str]) -> Tuple[int, int, Link]:
+    """A link as we compare it, with its index and that of its peer (0 where it has none)."""
+    info = message.get_attr("IFLA_LINKINFO")
+    kind = (info.get_attr("IFLA_INFO_KIND") if info else None) or ""
+    port = info.get_attr("IFLA_INFO_SLAVE_DATA") if info and info.get_attr("IFLA_INFO_SLAVE_KIND") == "bridge" else None
+    link = Link(
+        namespace=namespace,
+        name=message.get_attr("IFLA_IFNAME"),
+        kind=kind,
+        owner=message.get_attr("IFLA_IFALIAS") or "",
+        mtu=message.get_attr("IFLA_MTU"),
+        mac=message.get_attr("IFLA_ADDRESS"),
+        master=names.get(message.get_attr("IFLA_MASTER")),
+        hairpin=bool(port and port.get_attr("IFLA_BRPORT_MODE")),
+        up=bool(message["flags"] & IFF_UP),
+    )
+    return message["index"], message.get_attr("IFLA_LINK") or 0, link
+
+
+def _destination(message: Any) -> str:
+    """A route's destination in CIDR form; empty for a default route."""
+    destination = message.get_attr("RTA_DST")
+    return f"{destination}/{message['dst_len']}" if destination else ""
+
+
+def _kernel_made(address: str) -> bool:
+    parsed = ipaddress.ip_address(address)
+    return parsed.version == 6 and parsed.is_link_local
+
+
+def _where(namespace: str) -> str:
+    return "host" if namespace == HOST else f'container "{namespace}"'

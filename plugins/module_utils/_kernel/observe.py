@@ -1,0 +1,145 @@
+# SPDX-FileCopyrightText: Bridgework contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One read of what the host holds, as far as it concerns us."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field, replace
+from typing import Dict, FrozenSet, List, Mapping, Optional, Set, Tuple
+
+from .._firewall import Backend
+from .._hostconfig import HOST, OWNER_PREFIX, Address, HostConfig, Link, Namespace, Route, Sysctl
+from .._ledger import Ledger
+from . import Kernel
+from .netlink import read_link
+
+STALE = "?"  # what a handle leads to whose target has gone: no container has this name
+UNFINISHED = OWNER_PREFIX + "unfinished"  # stands in for the mark that a killed run had not set yet
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What to look at: all that is wanted, was declared, or is in the ledger.
+
+    Of addresses and routes only these are ours; of links those that bear our mark, or that an unfinished run announced.
+    """
+
+    namespaces: FrozenSet[str]
+    handles: Mapping[str, Optional[str]]
+    ledger: Ledger
+    links: FrozenSet[Tuple[str, str]]
+    addresses: FrozenSet[Address]
+    routes: FrozenSet[Route]
+    sysctls: FrozenSet[Tuple[str, str]]
+
+    @classmethod
+    def of(cls, ledger: Ledger, wanted: HostConfig, *others: HostConfig) -> Scope:
+        configs = (wanted, *others)
+        pending = [row for row in ledger.pending if row[0] == "address"]
+        gateways = [row for row in ledger.pending if row[0] == "route"]
+        return cls(
+            namespaces=frozenset(ledger.namespaces).union(*(config.namespaces for config in configs)),
+            handles={name: space.of for name, space in wanted.namespaces.items()},
+            ledger=ledger,
+            links=frozenset().union(*(config.links for config in configs)),
+            addresses=frozenset(Address(*row[1:]) for row in pending).union(*(config.addresses for config in configs)),
+            routes=frozenset(
+                Route(namespace, link, *value.split(" via ")) for _kind, namespace, link, value in gateways
+            ).union(*(config.routes for config in configs)),
+            sysctls=frozenset().union(*([*config.sysctls, *config.owed] for config in configs)),
+        )
+
+
+@dataclass
+class _Seen:
+    """What was read of links, before the ends of pairs are matched: index → (peer's index, link)."""
+
+    links: Dict[str, Dict[int, Tuple[int, Link]]] = field(default_factory=dict)
+    addresses: List[Address] = field(default_factory=list)
+    routes: List[Route] = field(default_factory=list)
+    loopback_up: Dict[str, bool] = field(default_factory=dict)
+
+
+def observe(kernel: Kernel, scope: Scope, backend: Backend) -> HostConfig:
+    """The host's configuration within the scope."""
+    inodes = {name: kernel.namespaces.inode(name) for name in (HOST, *scope.namespaces)}
+    behind = {name: _behind(scope, name, inodes) for name in sorted(scope.namespaces) if inodes[name] is not None}
+    looked_into = [HOST, *sorted(name for name, of in behind.items() if of is None)]
+    seen = _Seen()
+    for namespace in looked_into:
+        _look_into(kernel, scope, namespace, seen)
+    return HostConfig(
+        namespaces={
+            name: Namespace(
+                name, of, owned=name in scope.ledger.namespaces, loopback_up=_loopback_up(scope, seen, name)
+            )
+            for name, of in behind.items()
+        },
+        links=_join(seen),
+        addresses=scope.addresses.intersection(seen.addresses),
+        routes=scope.routes.intersection(seen.routes),
+        sysctls=_sysctls(kernel, scope, set(looked_into)),
+        firewall=backend.observe(),
+    )
+
+
+def _behind(scope: Scope, name: str, inodes: Mapping[str, Optional[int]]) -> Optional[str]:
+    """Whose namespace the name really leads to; None where it has one of its own."""
+    if inodes[name] == inodes[HOST]:
+        return HOST
+    made_for = scope.ledger.namespaces.get(name)
+    for target in (made_for, scope.handles.get(name)):
+        if target is not None and inodes[name] == inodes.get(target):
+            return target
+    return STALE if made_for is not None else None
+
+
+def _loopback_up(scope: Scope, seen: _Seen, name: str) -> bool:
+    return name not in scope.ledger.namespaces or seen.loopback_up.get(name, True)
+
+
+def _look_into(kernel: Kernel, scope: Scope, namespace: str, seen: _Seen) -> None:
+    messages = kernel.netlink.links(namespace)
+    names = {message["index"]: message.get_attr("IFLA_IFNAME") for message in messages}
+    links: Dict[int, Tuple[int, Link]] = {}
+    for message in messages:
+        index, peer, link = read_link(namespace, message, names)
+        if link.name == "lo":
+            seen.loopback_up[namespace] = link.up
+        if not link.owned and ("link", namespace, link.name, "") in scope.ledger.pending:
+            link = replace(link, owner=UNFINISHED)
+        if link.owned or link.key in scope.links:
+            links[index] = (peer, link)
+    seen.links[namespace] = links
+    ours = {index: link.name for index, (_peer, link) in links.items() if link.owned}
+    if ours:
+        seen.addresses += kernel.netlink.addresses(namespace, ours)
+        seen.routes += kernel.netlink.routes(namespace, ours)
+
+
+def _join(seen: _Seen) -> Dict[Tuple[str, str], Link]:
+    """The links by key, the two ends of each pair knowing each other."""
+    found: Dict[Tuple[str, str], Link] = {}
+    for namespace, links in seen.links.items():
+        for index, (peer_index, link) in links.items():
+            found.setdefault(link.key, link)
+            if namespace == HOST or link.kind != "veth":
+                continue
+            its_peer, outer = seen.links[HOST].get(peer_index, (0, None))
+            if outer is not None and outer.kind == "veth" and its_peer == index and outer.owner == link.owner:
+                found[link.key] = replace(link, peer=outer.key)
+                found[outer.key] = replace(outer, peer=link.key)
+    return found
+
+
+def _sysctls(kernel: Kernel, scope: Scope, namespaces: Set[str]) -> Dict[Tuple[str, str], Sysctl]:
+    paths: Dict[str, List[str]] = defaultdict(list)
+    for namespace, path in sorted(scope.sysctls):
+        if namespace in namespaces:
+            paths[namespace].append(path)
+    return {
+        (namespace, path): Sysctl(namespace, path, value)
+        for namespace, wanted in paths.items()
+        for path, value in kernel.sysctls.read(namespace, wanted).items()
+    }

@@ -1,0 +1,38 @@
+# SPDX-FileCopyrightText: Bridgework contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the host is owed: things of ours that can't carry a mark, and values to put back.
+
+The ledger is written before the host is touched, so that a run that is killed leaves nothing unaccounted for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Dict, Optional, Set, Tuple
+
+SysctlKey = Tuple[str, str]  # namespace, path
+
+FORWARDING = "net/ipv4/ip_forward"
+
+
+@dataclass(frozen=True)
+class SavedSysctl:
+    """A value as it was before us. One with a ``leader`` goes back once the leading sysctl is no longer needed."""
+
+    value: str
+    leader: Optional[str] = None
+
+
+@dataclass
+class Ledger:
+    """``namespaces``: names we made below /run/netns, with whose namespace a handle leads to (None: one of our own).
+
+    ``pending``: what an unfinished run set out to create, as (kind, namespace, link, value).
+    """
+
+    namespaces: Dict[str, Optional[str]] = field(default_factory=dict)
+    sysctls: Dict[SysctlKey, SavedSysctl] = field(default_factory=dict)
+    pending: Set[Tuple[str, str, str, str]] = field(default_factory=set)
+
+    def copy(self) -> Ledger:
+        return Ledger(dict(self.namespaces), dict(self.sysctls), set(self.pending))

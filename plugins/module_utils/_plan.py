@@ -1,0 +1,282 @@
+# SPDX-FileCopyrightText: Bridgework contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The plan: the ordered steps that lead from what a host holds to what it must hold. Pure.
+
+`changed`, the diff, check mode, rollback and repair all come from here. Rolling back is planning towards what was
+observed before.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import Iterable, List, Optional, Set, Tuple
+
+from ._errors import HostError
+from ._hostconfig import (
+    HOST,
+    Address,
+    FirewallLine,
+    FirewallLines,
+    Held,
+    HostConfig,
+    Link,
+    Namespace,
+    Route,
+    Sysctl,
+)
+from ._ledger import FORWARDING
+
+CREATE, UPDATE, DELETE = "create", "update", "delete"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing to do: ``before`` is what the host holds, ``after`` what it shall hold; None stands for nothing.
+
+    A pair of links is created in one step: the host's end in ``after``, the container's in ``peer``. The firewall is
+    one step whatever its size, with the lines that it takes away and adds.
+    """
+
+    verb: str
+    before: Optional[Held] = None
+    after: Optional[Held] = None
+    peer: Optional[Link] = None
+
+    @property
+    def thing(self) -> Held:
+        found = self.after if self.after is not None else self.before
+        assert found is not None
+        return found
+
+
+@dataclass(frozen=True)
+class FirewallSwap:
+    """The whole of our rule set, before and after; it is swapped in one go."""
+
+    before: FirewallLines
+    after: FirewallLines
+
+    def removed(self) -> List[FirewallLine]:
+        return list(_lines_missing_from(self.after, self.before))
+
+    def added(self) -> List[FirewallLine]:
+        return list(_lines_missing_from(self.before, self.after))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Steps in the order in which they are safe: what closes comes before what opens.
+
+    Links go before the firewall that covers them, and come after it.
+    """
+
+    unlink: Tuple[Step, ...] = ()
+    namespaces: Tuple[Step, ...] = ()
+    firewall: Optional[FirewallSwap] = None
+    links: Tuple[Step, ...] = ()
+    settings: Tuple[Step, ...] = ()
+    farewell: Tuple[Step, ...] = ()
+
+    def steps(self) -> List[Step]:
+        """Everything but the firewall, in order."""
+        return [*self.unlink, *self.namespaces, *self.links, *self.settings, *self.farewell]
+
+    def __bool__(self) -> bool:
+        return self.firewall is not None or bool(self.steps())
+
+
+def make_plan(wanted: HostConfig, present: HostConfig) -> Plan:
+    """The steps from present to wanted.
+
+    Present things that are not wanted go if they are ours: observers list no foreign ones but those whose name is
+    wanted. Raises HostError where a foreign thing has a name that is wanted.
+    """
+    removed_names, unlink, created, updated = _links(wanted, present)
+    reborn = {name for name, space in wanted.namespaces.items() if _replaced(space, present.namespaces.get(name))}
+    fresh = {link.key for step in created for link in (step.after, step.peer) if isinstance(link, Link)}
+    gone = removed_names | {key for key in present.links if key[0] in reborn}
+    settings = [
+        *_addresses(wanted, present, fresh, gone),
+        *_routes(wanted, present, fresh, gone),
+    ]
+    sysctls = _sysctls(wanted, present, fresh, reborn)
+    deaths, births = _namespaces(wanted, present)
+    return Plan(
+        unlink=tuple(unlink),
+        # A name that changes hands is freed before it is taken.
+        namespaces=(*(step for step in deaths if step.thing.key in wanted.namespaces), *births),
+        firewall=_firewall(wanted.firewall, present.firewall),
+        links=(*created, *updated),
+        settings=(*sysctls, *settings),
+        farewell=tuple(step for step in deaths if step.thing.key not in wanted.namespaces),
+    )
+
+
+def _namespaces(wanted: HostConfig, present: HostConfig) -> Tuple[List[Step], List[Step]]:
+    """Names to take away, handles before what they lead to; names to make, handles after what they lead to."""
+    deaths, births = [], []
+    for name, space in present.namespaces.items():
+        if name not in wanted.namespaces:
+            if space.owned:
+                deaths.append(Step(DELETE, before=space))
+        elif _replaced(wanted.namespaces[name], space):
+            if not space.owned:
+                raise HostError(
+                    f'container "{name}": /run/netns/{name} exists, is not Bridgework\'s and is not the namespace asked '
+                    "for; remove it or choose another name"
+                )
+            deaths.append(Step(DELETE, before=space))
+    for name, space in wanted.namespaces.items():
+        if name not in present.namespaces or _replaced(space, present.namespaces[name]):
+            births.append(Step(CREATE, after=space))
+        elif present.namespaces[name].loopback_up != space.loopback_up:
+            births.append(Step(UPDATE, before=present.namespaces[name], after=space))
+    deaths.sort(key=lambda step: step.thing.of is None)
+    births.sort(key=lambda step: step.thing.of is not None)
+    return deaths, births
+
+
+def _replaced(wanted: Namespace, present: Optional[Namespace]) -> bool:
+    return present is not None and wanted.of != present.of
+
+
+def _links(
+    wanted: HostConfig, present: HostConfig
+) -> Tuple[Set[Tuple[str, str]], List[Step], List[Step], List[Step]]:
+    """Keys of the links that go, the steps that remove, create and update."""
+    for key, link in wanted.links.items():
+        holder = present.links.get(key)
+        if holder is not None and not holder.owned:
+            raise HostError(_foreign_link(link))
+    to_create = {key for key, link in wanted.links.items() if _must_be_made(link, wanted, present)}
+    gone = {key for key, link in present.links.items() if link.owned and (key not in wanted.links or key in to_create)}
+    gone |= {link.peer for key, link in present.links.items() if key in gone and link.peer is not None}
+    # Whatever lost its other end or its name on the way has to be made again.
+    to_create |= {key for key in gone if key in wanted.links}
+    to_create |= {peer for peer in (wanted.links[key].peer for key in to_create) if peer in wanted.links}
+    gone |= {key for key in to_create if key in present.links}
+    unlink = [Step(DELETE, before=present.links[key]) for key in _one_end_each(gone, present)]
+    unlink.sort(key=lambda step: step.thing.kind == "bridge")
+    create = [_creation(wanted.links[key], wanted) for key in _one_end_each(to_create, wanted)]
+    create.sort(key=lambda step: step.thing.kind != "bridge")
+    update = []
+    for key, link in wanted.links.items():
+        if key in to_create:
+            continue
+        holder = present.links[key]
+        if link.master is not None and (HOST, link.master) in to_create:
+            holder = replace(holder, master=None)
+        if _visible(link, holder) != holder:
+            update.append(Step(UPDATE, before=holder, after=link))
+    return gone, unlink, create, update
+
+
+def _must_be_made(link: Link, wanted: HostConfig, present: HostConfig) -> bool:
+    holder = present.links.get(link.key)
+    if holder is None or holder.kind != link.kind or holder.owner != link.owner or holder.peer != link.peer:
+        return True
+    return _replaced(wanted.namespaces[link.namespace], present.namespaces.get(link.namespace)) if link.namespace else False
+
+
+def _one_end_each(keys: Iterable[Tuple[str, str]], where: HostConfig) -> List[Tuple[str, str]]:
+    """Of a pair the host's end, or the only one that is there: the other end shares its fate."""
+    chosen: List[Tuple[str, str]] = []
+    for key in sorted(keys, key=lambda one: (one[0] != HOST, one)):
+        if key in where.links and where.links[key].peer not in chosen:
+            chosen.append(key)
+    return chosen
+
+
+def _creation(link: Link, wanted: HostConfig) -> Step:
+    return Step(CREATE, after=link, peer=wanted.links[link.peer] if link.peer is not None else None)
+
+
+def _visible(wanted: Link, present: Link) -> Link:
+    """The wanted link, with what was left to the kernel taken from the present one."""
+    return wanted if wanted.mac is not None else replace(wanted, mac=present.mac)
+
+
+def _foreign_link(link: Link) -> str:
+    if link.namespace == HOST:
+        return (
+            f'interface "{link.name}" exists on the host and is not Bridgework\'s; '
+            "choose another name for the bridge, or remove that interface"
+        )
+    return (
+        f'container "{link.namespace}": interface "{link.name}" exists and is not Bridgework\'s; '
+        "choose another one with interface_name, or remove it"
+    )
+
+
+def _addresses(
+    wanted: HostConfig, present: HostConfig, fresh: Set[Tuple[str, str]], gone: Set[Tuple[str, str]]
+) -> List[Step]:
+    there = {each for each in present.addresses if (each.namespace, each.link) not in fresh | gone}
+    doomed = sorted(there - wanted.addresses, key=_place)
+    missing = sorted(wanted.addresses - there, key=_place)
+    # Taken away first: where the primary address of a subnet goes, the kernel takes the others along.
+    return [*(Step(DELETE, before=each) for each in doomed), *(Step(CREATE, after=each) for each in missing)]
+
+
+def _routes(
+    wanted: HostConfig, present: HostConfig, fresh: Set[Tuple[str, str]], gone: Set[Tuple[str, str]]
+) -> List[Step]:
+    # A link that loses an address or goes down loses the routes that hang on it.
+    shaken = {(each.namespace, each.link) for each in present.addresses - wanted.addresses}
+    shaken |= {key for key, link in present.links.items() if not link.up}
+    there = {each for each in present.routes if (each.namespace, each.link) not in fresh | gone}
+    doomed = sorted((each for each in there - wanted.routes if (each.namespace, each.link) not in shaken), key=_place)
+    missing = sorted(
+        (
+            each
+            for each in wanted.routes
+            if each not in there or (each.namespace, each.link) in shaken
+        ),
+        key=_place,
+    )
+    return [*(Step(DELETE, before=each) for each in doomed), *(Step(CREATE, after=each) for each in missing)]
+
+
+def _place(each) -> Tuple[str, ...]:
+    return (each.namespace, each.link, getattr(each, "address", ""), getattr(each, "destination", ""))
+
+
+def _sysctls(
+    wanted: HostConfig, present: HostConfig, fresh: Set[Tuple[str, str]], reborn: Set[str]
+) -> List[Step]:
+    steps = []
+    for key, sysctl in wanted.sysctls.items():
+        holder = present.sysctls.get(key)
+        if holder is not None and (link_of(sysctl) in fresh or sysctl.namespace in reborn):
+            holder = None
+        if holder is None or holder.value != sysctl.value:
+            steps.append(Step(CREATE if holder is None else UPDATE, before=holder, after=sysctl))
+    for key, sysctl in wanted.owed.items():
+        holder = present.sysctls.get(key)
+        if holder is not None and holder.value != sysctl.value and key[0] not in reborn:
+            steps.append(Step(UPDATE, before=holder, after=sysctl))
+    # Writing the leading switch rewrites the values that follow it (see SavedSysctl).
+    steps.sort(key=lambda step: step.thing.path != FORWARDING)
+    return steps
+
+
+def link_of(sysctl: Sysctl) -> Tuple[str, str]:
+    """The link that a setting below net/ipv?/conf belongs to; (namespace, "") for others."""
+    parts = sysctl.path.split("/")
+    return (sysctl.namespace, parts[3] if len(parts) == 5 and parts[2] == "conf" else "")
+
+
+def _firewall(wanted: FirewallLines, present: FirewallLines) -> Optional[FirewallSwap]:
+    return None if dict(wanted) == dict(present) else FirewallSwap(present, wanted)
+
+
+def _lines_missing_from(these: FirewallLines, those: FirewallLines) -> Iterable[FirewallLine]:
+    """Lines of those that these lack, as often as they lack them."""
+    for place in sorted(those):
+        spare = Counter(these.get(place, ()))
+        for text in those[place]:
+            if spare[text] > 0:
+                spare[text] -= 1
+            else:
+                yield FirewallLine(place, text)

@@ -1,0 +1,106 @@
+# SPDX-FileCopyrightText: Bridgework contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Docker's syntax of published and exposed ports, parsed.
+
+``[[ADDRESS:]HOST_PORT[-LAST]:]CONTAINER_PORT[-LAST][/PROTOCOL]``, with IPv6 addresses in brackets; an empty HOST_PORT
+behind an address asks for a random one. Source: the ``--publish`` option in the reference of ``docker run``.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Iterable, List, Optional, Tuple
+
+from . import _validate
+from ._errors import InvalidInput
+from ._model import PROTOCOLS
+
+PORTS = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9}))?", re.ASCII)
+SYNTAX = 'write it like "8080", "8000:8080", "192.0.2.7::8080", "192.0.2.7:8000:8080" or "7000-7010:7000-7010/udp"'
+
+
+@dataclass(frozen=True)
+class PublishedPort:
+    """One container port and the host ports that it may have.
+
+    ``host_ports`` holds the first and last candidate, both included; None asks for a random port.
+    """
+
+    protocol: str
+    container_port: int
+    host_ip: Optional[str] = None
+    host_ports: Optional[Tuple[int, int]] = None
+
+
+def parse_published(subject: str, texts: Iterable[str]) -> List[PublishedPort]:
+    """All ports that the texts publish, one entry a container port, in the order given."""
+    return [port for text in texts for port in _published(subject, text)]
+
+
+def parse_exposed(subject: str, texts: Iterable[str]) -> List[PublishedPort]:
+    """All ports that the texts expose (``80``, ``53/udp``, ``7000-7002``), each to be given a random host port."""
+    found = []
+    for text in texts:
+        body, protocol = _split_protocol(subject, "exposed_ports", text)
+        first, last = _ports(subject, "exposed_ports", text, body)
+        found.extend(PublishedPort(protocol, port) for port in range(first, last + 1))
+    return found
+
+
+def _published(subject: str, text: str) -> List[PublishedPort]:
+    body, protocol = _split_protocol(subject, "published_ports", text)
+    host_ip, host, container = _split_fields(subject, text, body)
+    first, last = _ports(subject, "published_ports", text, container)
+    count = last - first + 1
+    if not host:
+        return [PublishedPort(protocol, first + i, host_ip, None) for i in range(count)]
+    host_first, host_last = _ports(subject, "published_ports", text, host)
+    host_count = host_last - host_first + 1
+    if count == 1:
+        return [PublishedPort(protocol, first, host_ip, (host_first, host_last))]
+    if host_count != count:
+        raise InvalidInput(
+            subject,
+            "published_ports",
+            text,
+            f"has ranges of unequal length ({host_count} host ports, {count} container ports)",
+            "make them equally long, or name a single container port",
+        )
+    return [PublishedPort(protocol, first + i, host_ip, (host_first + i, host_first + i)) for i in range(count)]
+
+
+def _split_protocol(subject: str, option: str, text: str) -> Tuple[str, str]:
+    body, slash, protocol = text.partition("/")
+    if not slash:
+        return body, PROTOCOLS[0]
+    protocol = protocol.lower()
+    if protocol not in PROTOCOLS:
+        raise InvalidInput(
+            subject, option, text, f'has the unknown protocol "{protocol}"', "use one of: " + ", ".join(PROTOCOLS)
+        )
+    return body, protocol
+
+
+def _split_fields(subject: str, text: str, body: str) -> Tuple[Optional[str], str, str]:
+    """Host address (canonical, or None), host ports and container ports, as yet unparsed."""
+    bracketed = re.fullmatch(r"\[([^]]*)\]:(.*)", body)
+    fields = [bracketed.group(1), *bracketed.group(2).split(":")] if bracketed else body.split(":")
+    if len(fields) == 3:
+        return str(_validate.address(subject, "published_ports", fields[0])), fields[1], fields[2]
+    if bracketed or len(fields) > 3 or (len(fields) == 2 and not fields[0]):
+        raise InvalidInput(subject, "published_ports", text, "is not a port mapping", SYNTAX)
+    return None, "" if len(fields) == 1 else fields[0], fields[-1]
+
+
+def _ports(subject: str, option: str, text: str, ports: str) -> Tuple[int, int]:
+    match = PORTS.fullmatch(ports)
+    if not match:
+        raise InvalidInput(subject, option, text, "is not a port mapping", SYNTAX)
+    first, last = int(match.group(1)), int(match.group(2) or match.group(1))
+    for port in (first, last):
+        if not 1 <= port <= 65535:
+            raise InvalidInput(subject, option, text, f"has the port {port}", "use ports from 1 to 65535")
+    if last < first:
+        raise InvalidInput(subject, option, text, "has a range that runs backwards", f"write {last}-{first}")
+    return first, last

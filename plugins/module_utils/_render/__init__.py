@@ -1,0 +1,29 @@
+# SPDX-FileCopyrightText: Bridgework contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The model, written out as what the host must hold. Pure."""
+
+from __future__ import annotations
+
+from .._firewall import Backend
+from .._hostconfig import HostConfig
+from .._ledger import Ledger
+from .._model import State
+from .containers import render_namespaces
+from .firewall import render_ruleset
+from .links import render_links
+from .sysctls import render_owed, render_sysctls
+
+
+def render(state: State, ledger: Ledger, backend: Backend) -> HostConfig:
+    """Everything that the declared state asks of the host; what the ledger owes the host is asked for too."""
+    links = render_links(state)
+    sysctls = render_sysctls(state)
+    return HostConfig(
+        namespaces=render_namespaces(state),
+        links=links.links,
+        addresses=frozenset(links.addresses),
+        routes=frozenset(links.routes),
+        sysctls=sysctls,
+        owed=render_owed(state, ledger, sysctls),
+        firewall=backend.render(render_ruleset(state)),
+    )

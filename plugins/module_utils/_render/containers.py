@@ -1,0 +1,24 @@
+# SPDX-FileCopyrightText: Bridgework contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Containers as names below /run/netns."""
+
+from __future__ import annotations
+
+from typing import Dict
+
+from .._hostconfig import HOST, Namespace
+from .._model import Container, State
+
+
+def render_namespaces(state: State) -> Dict[str, Namespace]:
+    return {name: Namespace(name, _behind(state, container)) for name, container in state.containers.items()}
+
+
+def _behind(state: State, container: Container):
+    """Whose namespace a handle leads to in the end; None where the container has its own."""
+    if container.owns_namespace:
+        return None
+    if container.mode == "host":
+        return HOST
+    target = state.containers[str(container.target)]
+    return target.name if target.owns_namespace else _behind(state, target)

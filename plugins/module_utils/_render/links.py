@@ -1,0 +1,105 @@
+# SPDX-FileCopyrightText: Bridgework contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Networks and endpoints as bridges, veth pairs, addresses and routes."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass, field
+from typing import Dict, Iterable, List, Tuple
+
+from .. import _ipam, _options
+from .._hostconfig import HOST, Address, Link, Route, endpoint_owner, network_owner
+from .._model import Endpoint, IpamBlock, Network, State
+
+
+@dataclass
+class Links:
+    """The layer-2 and layer-3 part of a host configuration."""
+
+    links: Dict[Tuple[str, str], Link] = field(default_factory=dict)
+    addresses: List[Address] = field(default_factory=list)
+    routes: List[Route] = field(default_factory=list)
+
+    def add(self, link: Link) -> None:
+        self.links[link.key] = link
+
+
+def render_links(state: State) -> Links:
+    found = Links()
+    for network in state.networks.values():
+        _bridge(found, network)
+    published = {mapping.container for mapping in state.mappings.values()}
+    for endpoint in state.endpoints.values():
+        _pair(found, state.networks[endpoint.network], endpoint, endpoint.container in published)
+    for endpoints in state.endpoints_by_container().values():
+        _default_route(found, state, endpoints)
+    return found
+
+
+def _bridge(found: Links, network: Network) -> None:
+    found.add(
+        Link(
+            namespace=HOST,
+            name=network.device,
+            kind="bridge",
+            owner=network_owner(network.name),
+            mtu=_options.mtu(network.options),
+            mac=_ipam.mac_address(network.id, "bridge"),
+        )
+    )
+    for block in network.ipam:
+        found.addresses.append(Address(HOST, network.device, _with_prefix(block.gateway, block)))
+
+
+def _pair(found: Links, network: Network, endpoint: Endpoint, published: bool) -> None:
+    mtu = _options.mtu(network.options)
+    owner = endpoint_owner(endpoint.id)
+    inner = (endpoint.container, endpoint.interface)
+    found.add(
+        Link(
+            namespace=HOST,
+            name=endpoint.host_link,
+            kind="veth",
+            owner=owner,
+            mtu=mtu,
+            master=network.device,
+            peer=inner,
+            # With bridge-nf-call-iptables a bridge itself hands a published port's packet back to its sender.
+            hairpin=published,
+        )
+    )
+    found.add(
+        Link(
+            namespace=endpoint.container,
+            name=endpoint.interface,
+            kind="veth",
+            owner=owner,
+            mtu=mtu,
+            mac=endpoint.mac,
+            peer=(HOST, endpoint.host_link),
+        )
+    )
+    for address in endpoint.addresses:
+        block = _block_of(network, address)
+        found.addresses.append(Address(endpoint.container, endpoint.interface, _with_prefix(address, block)))
+
+
+def _default_route(found: Links, state: State, endpoints: Iterable[Endpoint]) -> None:
+    """Through the gateway of the container's oldest network that has a way out."""
+    for endpoint in endpoints:
+        network = state.networks[endpoint.network]
+        if not network.internal:
+            gateway = _block_of(network, endpoint.addresses[0]).gateway
+            found.routes.append(Route(endpoint.container, endpoint.interface, "default", gateway))
+            return
+
+
+def _block_of(network: Network, address: str) -> IpamBlock:
+    """The block of the network that an address of it belongs to."""
+    version = ipaddress.ip_address(address).version
+    return next(block for block in network.ipam if ipaddress.ip_network(block.subnet).version == version)
+
+
+def _with_prefix(address: str, block: IpamBlock) -> str:
+    return f"{address}/{block.subnet.partition('/')[2]}"

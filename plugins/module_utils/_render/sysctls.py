@@ -1,0 +1,43 @@
+# SPDX-FileCopyrightText: Bridgework contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Kernel settings that networks and containers need, and those that go back to what they were."""
+
+from __future__ import annotations
+
+from typing import Dict, Mapping, Tuple
+
+from .._hostconfig import HOST, Sysctl
+from .._ledger import FORWARDING, Ledger
+from .._model import State
+
+
+def render_sysctls(state: State) -> Dict[Tuple[str, str], Sysctl]:
+    """What networks and containers need."""
+    wanted = [Sysctl(HOST, FORWARDING, "1")] if state.networks else []
+    for network in state.networks.values():
+        wanted += _quiet(HOST, network.device)
+        # A process of the host reaches a published port through the host's loopback addresses too.
+        wanted.append(Sysctl(HOST, f"net/ipv4/conf/{network.device}/route_localnet", "0" if network.internal else "1"))
+    for endpoint in state.endpoints.values():
+        wanted += _quiet(endpoint.container, endpoint.interface)
+    for container in state.containers.values():
+        wanted += [Sysctl(container.name, path, value) for path, value in container.sysctls.items()]
+    return {sysctl.key: sysctl for sysctl in wanted}
+
+
+def render_owed(state: State, ledger: Ledger, wanted: Mapping[Tuple[str, str], Sysctl]) -> Dict[Tuple[str, str], Sysctl]:
+    """What goes back to its saved value, since nothing wants another one any more."""
+    owed = {}
+    for (namespace, path), saved in ledger.sysctls.items():
+        needed = (namespace, path) in wanted or (namespace, saved.leader) in wanted
+        if not needed and (namespace == HOST or namespace in state.containers):
+            owed[(namespace, path)] = Sysctl(namespace, path, saved.value)
+    return owed
+
+
+def _quiet(namespace: str, link: str):
+    """No IPv6 on a link of an IPv4 network, so that no neighbour configures it (CVE-2020-13401)."""
+    return [
+        Sysctl(namespace, f"net/ipv6/conf/{link}/disable_ipv6", "1"),
+        Sysctl(namespace, f"net/ipv6/conf/{link}/accept_ra", "0"),
+    ]

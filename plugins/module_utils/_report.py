@@ -1,0 +1,139 @@
+# SPDX-FileCopyrightText: Bridgework contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A run in words: the actions it took (or would take), the lines of its diff, and what each item had to do with it.
+
+Both come from the same steps, so check mode can't say anything but what the run does.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Any, Dict, Iterable, List, Mapping, Set, Tuple
+
+from ._hostconfig import HOST, Address, FirewallLine, Held, Link, Namespace, Route, Sysctl, endpoint_owner, network_owner
+from ._intent import Item
+from ._model import State
+from ._plan import CREATE, Plan, Step
+
+VERBS = {"create": "create", "update": "change", "delete": "remove"}
+RECORDS = (("network", "networks"), ("container", "containers"), ("endpoint", "endpoints"), ("port", "mappings"))
+
+
+def actions(plan: Plan) -> List[str]:
+    """One line for each step, in order; of the firewall one for each rule."""
+    lines = [_action(step) for step in (*plan.unlink, *plan.namespaces)]
+    if plan.firewall is not None:
+        removed, added = plan.firewall.removed(), plan.firewall.added()
+        lines += [f"remove {_line(rule)}" for rule in removed] + [f"create {_line(rule)}" for rule in added]
+        if not removed and not added:
+            lines.append("change firewall: the order of its rules")
+    return lines + [_action(step) for step in (*plan.links, *plan.settings, *plan.farewell)]
+
+
+def diff(before: State, after: State, plan: Plan) -> Dict[str, str]:
+    """Before and after as text, one line a thing, with nothing in it that stays as it is."""
+    old, new = _declared_lines(before, after)
+    for step in plan.steps():
+        old += [_line(step.before)] if step.before is not None else []
+        new += [_line(each) for each in (step.after, step.peer) if each is not None]
+    if plan.firewall is not None:
+        old += [_line(rule) for rule in plan.firewall.removed()]
+        new += [_line(rule) for rule in plan.firewall.added()]
+    return {"before": "".join(f"{line}\n" for line in old), "after": "".join(f"{line}\n" for line in new)}
+
+
+def touched(before: State, after: State, plan: Plan) -> Set[Tuple[str, str]]:
+    """The networks and containers, as (kind, name), whose declaration or links a run changed."""
+    found: Set[Tuple[str, str]] = set()
+    for kind, attribute in RECORDS:
+        for record in _changed_records(getattr(before, attribute), getattr(after, attribute)):
+            found |= _concerned(kind, record)
+    owners = _owners(before, after)
+    for step in plan.steps():
+        for thing in (step.before, step.after):
+            found |= _concerned_by(thing, owners)
+    return found
+
+
+def item_changed(item: Item, concerned: Set[Tuple[str, str]]) -> bool:
+    return (item.kind, item.name) in concerned
+
+
+def _declared_lines(before: State, after: State) -> Tuple[List[str], List[str]]:
+    old, new = [], []
+    for kind, attribute in RECORDS:
+        was, now = getattr(before, attribute), getattr(after, attribute)
+        old += [_record(kind, was[key]) for key in sorted(was) if now.get(key) != was[key]]
+        new += [_record(kind, now[key]) for key in sorted(now) if was.get(key) != now[key]]
+    return old, new
+
+
+def _record(kind: str, record: Any) -> str:
+    """A declared record without what differs from run to run."""
+    fields = {key: value for key, value in asdict(record).items() if value not in (None, {}, (), [], False)}
+    for hidden in ("created", "serial"):
+        fields.pop(hidden, None)
+    name = fields.pop("name", None)
+    shown = f'{kind} "{name}"' if name is not None else kind
+    return f"declared {shown}: {json.dumps(fields, sort_keys=True)}"
+
+
+def _changed_records(was: Mapping[Any, Any], now: Mapping[Any, Any]) -> Iterable[Any]:
+    for key in {*was, *now}:
+        if was.get(key) != now.get(key):
+            yield from (each for each in (was.get(key), now.get(key)) if each is not None)
+
+
+def _concerned(kind: str, record: Any) -> Set[Tuple[str, str]]:
+    if kind in ("network", "container"):
+        return {(kind, record.name)}
+    found = {("container", record.container)}
+    return found | {("network", record.network)} if kind == "endpoint" else found
+
+
+def _owners(*states: State) -> Dict[str, Set[Tuple[str, str]]]:
+    """Whom a link's mark stands for."""
+    found: Dict[str, Set[Tuple[str, str]]] = {}
+    for state in states:
+        for network in state.networks.values():
+            found[network_owner(network.name)] = {("network", network.name)}
+        for endpoint in state.endpoints.values():
+            found[endpoint_owner(endpoint.id)] = {("network", endpoint.network), ("container", endpoint.container)}
+    return found
+
+
+def _concerned_by(thing: Any, owners: Mapping[str, Set[Tuple[str, str]]]) -> Set[Tuple[str, str]]:
+    if isinstance(thing, Link):
+        return owners.get(thing.owner, set())
+    name = thing.name if isinstance(thing, Namespace) else getattr(thing, "namespace", HOST)
+    return {("container", name)} if name != HOST else set()
+
+
+def _action(step: Step) -> str:
+    text = f"{VERBS[step.verb]} {_line(step.thing)}"
+    if step.verb == CREATE and step.peer is not None:
+        text += f" and {_line(step.peer)}"
+    return text
+
+
+def _line(thing: Held) -> str:
+    """Any thing that a host holds, on one line."""
+    if isinstance(thing, FirewallLine):
+        return f"rule [{thing.place}] {thing.text}"
+    if isinstance(thing, Namespace):
+        behind = "" if thing.of is None else " on " + ("the host" if thing.of == HOST else f'"{thing.of}"')
+        kind = "namespace" if thing.of is None else "handle"
+        return f"{kind} /run/netns/{thing.name}{behind}" + ("" if thing.loopback_up else " (lo down)")
+    where = f"{thing.namespace}/" if thing.namespace != HOST else ""
+    if isinstance(thing, Address):
+        return f"address {thing.address} on {where}{thing.link}"
+    if isinstance(thing, Route):
+        return f"route {thing.destination} via {thing.gateway} on {where}{thing.link}"
+    if isinstance(thing, Sysctl):
+        return f"sysctl {where}{thing.path} = {thing.value}"
+    parts = [f"{thing.kind} {where}{thing.name}", f"mtu {thing.mtu}"]
+    parts += [f"mac {thing.mac}"] if thing.mac else []
+    parts += [f"on {thing.master}"] if thing.master else []
+    parts += ["hairpin"] if thing.hairpin else []
+    return ", ".join([*parts, "up" if thing.up else "down"])

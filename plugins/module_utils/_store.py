@@ -1,0 +1,323 @@
+# SPDX-FileCopyrightText: Bridgework contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The declared state of one host, in SQLite: one read, one write, constraints against duplicates.
+
+Rows are written by difference, so a change costs what it changes. The schema's version is SQLite's ``user_version``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from contextlib import closing
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Tuple
+
+from ._errors import StateError
+from ._ledger import Ledger, SavedSysctl
+from ._model import Container, Endpoint, IpamBlock, Network, PortMapping, State
+
+PATH = "/var/lib/bridgework/state.db"
+VERSION = 1
+
+SCHEMA = """
+CREATE TABLE network (
+    name TEXT PRIMARY KEY, id TEXT NOT NULL UNIQUE, driver TEXT NOT NULL, device TEXT NOT NULL UNIQUE,
+    created TEXT NOT NULL, internal INTEGER NOT NULL, attachable INTEGER NOT NULL, labels TEXT NOT NULL,
+    options TEXT NOT NULL
+);
+CREATE TABLE ipam (
+    network TEXT NOT NULL REFERENCES network DEFERRABLE INITIALLY DEFERRED, position INTEGER NOT NULL,
+    subnet TEXT NOT NULL UNIQUE, gateway TEXT NOT NULL, iprange TEXT, aux_addresses TEXT NOT NULL,
+    PRIMARY KEY (network, position)
+);
+CREATE TABLE container (
+    name TEXT PRIMARY KEY, id TEXT NOT NULL UNIQUE, mode TEXT NOT NULL,
+    target TEXT REFERENCES container DEFERRABLE INITIALLY DEFERRED,
+    created TEXT NOT NULL, labels TEXT NOT NULL, sysctls TEXT NOT NULL
+);
+CREATE TABLE endpoint (
+    network TEXT NOT NULL REFERENCES network DEFERRABLE INITIALLY DEFERRED,
+    container TEXT NOT NULL REFERENCES container DEFERRABLE INITIALLY DEFERRED,
+    id TEXT NOT NULL UNIQUE, serial INTEGER NOT NULL, mac TEXT NOT NULL UNIQUE, interface TEXT NOT NULL,
+    host_link TEXT NOT NULL UNIQUE, aliases TEXT NOT NULL,
+    PRIMARY KEY (network, container), UNIQUE (container, interface)
+);
+CREATE TABLE address (
+    network TEXT NOT NULL, container TEXT NOT NULL, position INTEGER NOT NULL, address TEXT NOT NULL,
+    PRIMARY KEY (network, address),
+    FOREIGN KEY (network, container) REFERENCES endpoint DEFERRABLE INITIALLY DEFERRED
+);
+CREATE TABLE mapping (
+    protocol TEXT NOT NULL, host_ip TEXT NOT NULL, host_port INTEGER NOT NULL,
+    container TEXT NOT NULL REFERENCES container DEFERRABLE INITIALLY DEFERRED,
+    container_port INTEGER NOT NULL, random INTEGER NOT NULL, network TEXT,
+    PRIMARY KEY (protocol, host_ip, host_port)
+);
+CREATE INDEX mapping_port ON mapping (protocol, host_port);
+CREATE TRIGGER mapping_wildcard BEFORE INSERT ON mapping WHEN EXISTS (
+    SELECT 1 FROM mapping AS other
+    WHERE other.protocol = NEW.protocol AND other.host_port = NEW.host_port
+      AND (instr(other.host_ip, ':') > 0) = (instr(NEW.host_ip, ':') > 0)
+      AND (other.host_ip IN ('0.0.0.0', '::') OR NEW.host_ip IN ('0.0.0.0', '::'))
+) BEGIN SELECT RAISE(ABORT, 'host port is published twice'); END;
+CREATE TABLE counter (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
+CREATE TABLE owned_namespace (name TEXT PRIMARY KEY, target TEXT);
+CREATE TABLE saved_sysctl (
+    namespace TEXT NOT NULL, path TEXT NOT NULL, value TEXT NOT NULL, leader TEXT, PRIMARY KEY (namespace, path)
+);
+CREATE TABLE pending (
+    kind TEXT NOT NULL, namespace TEXT NOT NULL, link TEXT NOT NULL, value TEXT NOT NULL,
+    PRIMARY KEY (kind, namespace, link, value)
+);
+"""
+
+Rows = Dict[Tuple[Any, ...], Tuple[Any, ...]]
+
+
+class Table(NamedTuple):
+    """A table's columns, the key ones first, and how to write a state and ledger as its rows."""
+
+    name: str
+    keys: int
+    columns: Tuple[str, ...]
+    rows: Callable[[State, Ledger], List[Tuple[Any, ...]]]
+
+    def by_key(self, state: State, ledger: Ledger) -> Rows:
+        return {row[: self.keys]: row for row in self.rows(state, ledger)}
+
+
+class Store:
+    """The state file of one host. Nothing is created before the first write."""
+
+    def __init__(self, path: str = PATH) -> None:
+        self._path = path
+
+    def load(self) -> Tuple[State, Ledger]:
+        """What was declared, and what the host is owed. Raises StateError."""
+        if not os.path.exists(self._path):
+            return State(), Ledger()
+        try:
+            with closing(self._connect("rw")) as connection:
+                if self._version(connection) == 0:
+                    return State(), Ledger()
+                return _read(connection)
+        except (sqlite3.Error, ValueError, KeyError) as error:
+            raise self._unreadable(error) from error
+
+    def save(self, before: Tuple[State, Ledger], after: Tuple[State, Ledger]) -> None:
+        """Replace one content by the other, in one transaction. Raises StateError and leaves the file as it was."""
+        try:
+            os.makedirs(os.path.dirname(self._path), mode=0o700, exist_ok=True)
+            with closing(self._connect("rwc")) as connection, connection:
+                connection.execute("BEGIN IMMEDIATE")
+                if self._version(connection) == 0:
+                    for statement in _statements(SCHEMA):
+                        connection.execute(statement)
+                    connection.execute(f"PRAGMA user_version = {VERSION}")
+                _write(connection, before, after)
+        except (sqlite3.Error, OSError) as error:
+            raise StateError(f'state file "{self._path}": can\'t be written ({error}); see to that and run again') from error
+
+    def _connect(self, mode: str) -> sqlite3.Connection:
+        connection = sqlite3.connect(f"file:{self._path}?mode={mode}", uri=True, isolation_level=None, timeout=30)
+        connection.execute("PRAGMA foreign_keys = ON")
+        return connection
+
+    def _version(self, connection: sqlite3.Connection) -> int:
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version > VERSION:
+            raise StateError(
+                f'state file "{self._path}": has schema version {version}, this collection knows {VERSION}; '
+                "upgrade the collection bridgework.network"
+            )
+        return version
+
+    def _unreadable(self, error: Exception) -> StateError:
+        return StateError(
+            f'state file "{self._path}": can\'t be read ({error}); restore it from a backup, or move it away to start anew'
+        )
+
+
+def _read(connection: sqlite3.Connection) -> Tuple[State, Ledger]:
+    connection.row_factory = sqlite3.Row
+    every = connection.execute
+    blocks: Dict[str, List[IpamBlock]] = {}
+    for row in every("SELECT * FROM ipam ORDER BY network, position"):
+        block = IpamBlock(row["subnet"], row["gateway"], row["iprange"], json.loads(row["aux_addresses"]))
+        blocks.setdefault(row["network"], []).append(block)
+    addresses: Dict[Tuple[str, str], List[str]] = {}
+    for row in every("SELECT * FROM address ORDER BY position"):
+        addresses.setdefault((row["network"], row["container"]), []).append(row["address"])
+    counter = every("SELECT value FROM counter WHERE name = 'serial'").fetchone()
+    state = State(
+        networks={row["name"]: _network(row, blocks[row["name"]]) for row in every("SELECT * FROM network")},
+        containers={row["name"]: _container(row) for row in every("SELECT * FROM container")},
+        endpoints={
+            (row["network"], row["container"]): _endpoint(row, addresses[(row["network"], row["container"])])
+            for row in every("SELECT * FROM endpoint")
+        },
+        mappings={mapping.key: mapping for mapping in map(_mapping, every("SELECT * FROM mapping"))},
+        serial=counter["value"] if counter else 0,
+    )
+    ledger = Ledger(
+        namespaces={row["name"]: row["target"] for row in every("SELECT * FROM owned_namespace")},
+        sysctls={
+            (row["namespace"], row["path"]): SavedSysctl(row["value"], row["leader"])
+            for row in every("SELECT * FROM saved_sysctl")
+        },
+        pending={tuple(row) for row in every("SELECT kind, namespace, link, value FROM pending")},
+    )
+    return state, ledger
+
+
+def _network(row: Mapping[str, Any], blocks: List[IpamBlock]) -> Network:
+    return Network(
+        id=row["id"],
+        name=row["name"],
+        driver=row["driver"],
+        device=row["device"],
+        ipam=tuple(blocks),
+        created=row["created"],
+        internal=bool(row["internal"]),
+        attachable=bool(row["attachable"]),
+        labels=json.loads(row["labels"]),
+        options=json.loads(row["options"]),
+    )
+
+
+def _container(row: Mapping[str, Any]) -> Container:
+    return Container(
+        id=row["id"],
+        name=row["name"],
+        mode=row["mode"],
+        created=row["created"],
+        target=row["target"],
+        labels=json.loads(row["labels"]),
+        sysctls=json.loads(row["sysctls"]),
+    )
+
+
+def _endpoint(row: Mapping[str, Any], addresses: List[str]) -> Endpoint:
+    return Endpoint(
+        id=row["id"],
+        network=row["network"],
+        container=row["container"],
+        serial=row["serial"],
+        addresses=tuple(addresses),
+        mac=row["mac"],
+        interface=row["interface"],
+        host_link=row["host_link"],
+        aliases=tuple(json.loads(row["aliases"])),
+    )
+
+
+def _mapping(row: Mapping[str, Any]) -> PortMapping:
+    return PortMapping(
+        container=row["container"],
+        protocol=row["protocol"],
+        container_port=row["container_port"],
+        host_ip=row["host_ip"],
+        host_port=row["host_port"],
+        random=bool(row["random"]),
+        network=row["network"],
+    )
+
+
+def _write(
+    connection: sqlite3.Connection, before: Tuple[State, Ledger], after: Tuple[State, Ledger]
+) -> None:
+    changes = [(table, table.by_key(*before), table.by_key(*after)) for table in TABLES]
+    for table, old, new in changes:
+        where = " AND ".join(f"{column} = ?" for column in table.columns[: table.keys])
+        doomed = [key for key, row in old.items() if new.get(key) != row]
+        connection.executemany(f"DELETE FROM {table.name} WHERE {where}", doomed)
+    for table, old, new in changes:
+        marks = ", ".join("?" for _column in table.columns)
+        fresh = [row for key, row in new.items() if old.get(key) != row]
+        connection.executemany(f"INSERT INTO {table.name} ({', '.join(table.columns)}) VALUES ({marks})", fresh)
+
+
+def _dump(value: Any) -> str:
+    return json.dumps(dict(value) if isinstance(value, Mapping) else list(value), sort_keys=True)
+
+
+def _statements(script: str) -> List[str]:
+    """The statements of a script; a trigger's body has semicolons of its own."""
+    found, current = [], ""
+    for line in script.strip().splitlines(keepends=True):
+        current += line
+        if sqlite3.complete_statement(current):
+            found.append(current)
+            current = ""
+    return found
+
+
+TABLES = (
+    Table(
+        "network",
+        1,
+        ("name", "id", "driver", "device", "created", "internal", "attachable", "labels", "options"),
+        lambda state, _ledger: [
+            (n.name, n.id, n.driver, n.device, n.created, n.internal, n.attachable, _dump(n.labels), _dump(n.options))
+            for n in state.networks.values()
+        ],
+    ),
+    Table(
+        "ipam",
+        2,
+        ("network", "position", "subnet", "gateway", "iprange", "aux_addresses"),
+        lambda state, _ledger: [
+            (network.name, position, block.subnet, block.gateway, block.iprange, _dump(block.aux_addresses))
+            for network in state.networks.values()
+            for position, block in enumerate(network.ipam)
+        ],
+    ),
+    Table(
+        "container",
+        1,
+        ("name", "id", "mode", "target", "created", "labels", "sysctls"),
+        lambda state, _ledger: [
+            (c.name, c.id, c.mode, c.target, c.created, _dump(c.labels), _dump(c.sysctls))
+            for c in state.containers.values()
+        ],
+    ),
+    Table(
+        "endpoint",
+        2,
+        ("network", "container", "id", "serial", "mac", "interface", "host_link", "aliases"),
+        lambda state, _ledger: [
+            (e.network, e.container, e.id, e.serial, e.mac, e.interface, e.host_link, _dump(e.aliases))
+            for e in state.endpoints.values()
+        ],
+    ),
+    Table(
+        "address",
+        2,
+        ("network", "address", "container", "position"),
+        lambda state, _ledger: [
+            (endpoint.network, address, endpoint.container, position)
+            for endpoint in state.endpoints.values()
+            for position, address in enumerate(endpoint.addresses)
+        ],
+    ),
+    Table(
+        "mapping",
+        3,
+        ("protocol", "host_ip", "host_port", "container", "container_port", "random", "network"),
+        lambda state, _ledger: [
+            (*m.key, m.container, m.container_port, m.random, m.network) for m in state.mappings.values()
+        ],
+    ),
+    Table("counter", 1, ("name", "value"), lambda state, _ledger: [("serial", state.serial)] if state.serial else []),
+    Table(
+        "owned_namespace", 1, ("name", "target"), lambda _state, ledger: [*ledger.namespaces.items()]
+    ),
+    Table(
+        "saved_sysctl",
+        2,
+        ("namespace", "path", "value", "leader"),
+        lambda _state, ledger: [(*key, saved.value, saved.leader) for key, saved in ledger.sysctls.items()],
+    ),
+    Table("pending", 4, ("kind", "namespace", "link", "value"), lambda _state, ledger: [*ledger.pending]),
+)

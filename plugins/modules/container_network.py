@@ -1,0 +1,346 @@
+#!/usr/bin/python
+# -*- coding: utf-8 -*-
+# SPDX-FileCopyrightText: Bridgework contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Custom networks."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: container_network
+short_description: Container networks without a daemon, as docker network makes them
+version_added: 0.1.0
+description:
+  - Creates, changes and removes networks of containers, and connects containers to them.
+  - Takes one network at the top level, or many in O(networks); many cost hardly more than one.
+  - A container that does not exist yet is created as an empty network namespace at C(/run/netns/NAME).
+author:
+  - Bridgework contributors (@bridgework)
+extends_documentation_fragment:
+  - bridgework.network.common
+  - bridgework.network.common.ipam_config
+options:
+  name:
+    description:
+      - The network's name. With O(state=absent) its ID, or a part that no other ID begins with, will do too.
+    type: str
+    aliases: [network_name]
+  networks:
+    description: Several networks in one task, each with the options of a single one.
+    type: list
+    elements: dict
+    suboptions:
+      name:
+        description: The network's name, as O(name).
+        type: str
+        required: true
+      driver:
+        description: As O(driver).
+        type: str
+      driver_options:
+        description: As O(driver_options).
+        type: dict
+      ipam_config:
+        description: As O(ipam_config).
+        type: list
+        elements: dict
+        suboptions:
+          subnet:
+            description: The subnet in CIDR form, with no host bits set.
+            type: str
+          iprange:
+            description: The part of the subnet that addresses are chosen from.
+            type: str
+          gateway:
+            description: The address of the bridge.
+            type: str
+          aux_addresses:
+            description: Addresses that are never given out, by name.
+            type: dict
+      internal:
+        description: As O(internal).
+        type: bool
+      attachable:
+        description: As O(attachable).
+        type: bool
+      labels:
+        description: As O(labels).
+        type: dict
+      connected:
+        description: As O(connected).
+        type: list
+        elements: str
+        aliases: [containers]
+      appends:
+        description: As O(appends).
+        type: bool
+        default: false
+        aliases: [incremental]
+      endpoints:
+        description: As O(endpoints).
+        type: list
+        elements: dict
+        suboptions:
+          container:
+            description: The container's name.
+            type: str
+            required: true
+          ipv4_address:
+            description: The address in this network.
+            type: str
+          mac_address:
+            description: The hardware address.
+            type: str
+          interface_name:
+            description: The name of the interface inside the container.
+            type: str
+          aliases:
+            description: Further names of the container in this network.
+            type: list
+            elements: str
+          state:
+            description: Whether the container is connected.
+            type: str
+            choices: [present, absent]
+            default: present
+      force:
+        description: As O(force).
+        type: bool
+        default: false
+      state:
+        description: As O(state).
+        type: str
+        choices: [present, absent]
+        default: present
+  driver:
+    description: The driver of the network; V(bridge) where none is given.
+    type: str
+  driver_options:
+    description:
+      - Options of the driver, with Docker's keys. An option that a network has and that is not given stays.
+      - Known are C(com.docker.network.bridge.name), C(com.docker.network.bridge.enable_icc),
+        C(com.docker.network.bridge.enable_ip_masquerade) and C(com.docker.network.driver.mtu).
+    type: dict
+  internal:
+    description: No way out of the network and none in.
+    type: bool
+  attachable:
+    description: Kept and shown, for playbooks written for Docker; every network can be attached to.
+    type: bool
+  labels:
+    description: Labels of the network, as key and value. Given ones replace those that the network has.
+    type: dict
+  connected:
+    description:
+      - Names of containers that are connected. Others are disconnected, unless O(appends) is set.
+      - Left out, endpoints that exist and are not mentioned stay.
+    type: list
+    elements: str
+    aliases: [containers]
+  appends:
+    description: O(connected) adds to the containers that are connected already.
+    type: bool
+    default: false
+    aliases: [incremental]
+  endpoints:
+    description: Containers that are connected in a particular way, or not.
+    type: list
+    elements: dict
+    suboptions:
+      container:
+        description: The container's name.
+        type: str
+        required: true
+      ipv4_address:
+        description:
+          - The address in this network. It may lie outside O(ipam_config[].iprange), but not outside the subnet.
+          - Without it the lowest free one is given out, and kept.
+        type: str
+      mac_address:
+        description: The hardware address. Without it one is derived from the names of network and container.
+        type: str
+      interface_name:
+        description: The name of the interface inside the container; C(eth0), C(eth1) and so on by default.
+        type: str
+      aliases:
+        description: Further names of the container in this network, kept and shown.
+        type: list
+        elements: str
+      state:
+        description: V(absent) disconnects the container.
+        type: str
+        choices: [present, absent]
+        default: present
+  force:
+    description:
+      - With O(state=absent), disconnect the containers that use the network.
+      - With O(state=present), allow changes that re-create the endpoints of the network, such as another subnet.
+    type: bool
+    default: false
+  state:
+    description:
+      - V(absent) removes the network. One that containers use is refused without O(force).
+      - Of several, one that can't be removed is reported and does not keep the others.
+    type: str
+    choices: [present, absent]
+    default: present
+"""
+
+EXAMPLES = r"""
+- name: Create a network, and two containers in it
+  bridgework.network.container_network:
+    name: net-test
+    ipam_config:
+      - subnet: 192.168.10.0/24
+        gateway: 192.168.10.1
+    connected:
+      - web
+      - db
+
+- name: Connect one more container, with an address of its own
+  bridgework.network.container_network:
+    name: net-test
+    endpoints:
+      - container: cache
+        ipv4_address: 192.168.10.50
+
+- name: Create several networks at once, one of them without a way out
+  bridgework.network.container_network:
+    networks:
+      - name: front
+        connected: [web]
+      - name: back
+        internal: true
+        connected: [web, db]
+
+- name: Remove a network and disconnect whatever is in it
+  bridgework.network.container_network:
+    name: net-test
+    state: absent
+    force: true
+"""
+
+RETURN = r"""
+actions:
+  description: What was done, or in check mode would be, one line a step.
+  returned: always
+  type: list
+  elements: str
+  sample:
+    - create bridge br-0a1b2c3d4e5f, mtu 1500, mac 02:42:8b:5a:11:f0, up
+network:
+  description:
+    - The network in the shape of C(docker network inspect); null where it is absent.
+    - Of several networks, the first.
+  returned: always
+  type: dict
+  sample:
+    Name: net-test
+    Driver: bridge
+networks:
+  description: One result for each network.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: The network's name.
+      type: str
+      sample: net-test
+    state:
+      description: The state that was asked for.
+      type: str
+      sample: present
+    changed:
+      description: Whether anything of this network changed.
+      type: bool
+      sample: true
+    network:
+      description: The network in the shape of C(docker network inspect); null where it is absent.
+      type: dict
+      sample:
+        Name: net-test
+    msg:
+      description: Why the network could not be removed.
+      type: str
+      returned: on failure
+      sample: 'network "net-test": is in use by container "db"; disconnect them first, or set force'
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.bridgework.network.plugins.module_utils import _inspect
+from ansible_collections.bridgework.network.plugins.module_utils._ansible import (
+    FIREWALL_BACKEND,
+    IPAM_CONFIG,
+    STATE,
+    item_results,
+    run,
+)
+from ansible_collections.bridgework.network.plugins.module_utils._intent.networks import NetworkSpec, apply_networks
+
+ENDPOINTS = {
+    "type": "list",
+    "elements": "dict",
+    "options": {
+        "container": {"type": "str", "required": True},
+        "ipv4_address": {"type": "str"},
+        "mac_address": {"type": "str"},
+        "interface_name": {"type": "str"},
+        "aliases": {"type": "list", "elements": "str"},
+        "state": STATE,
+    },
+}
+
+NETWORK = {
+    "driver": {"type": "str"},
+    "driver_options": {"type": "dict"},
+    "ipam_config": IPAM_CONFIG,
+    "internal": {"type": "bool"},
+    "attachable": {"type": "bool"},
+    "labels": {"type": "dict"},
+    "connected": {"type": "list", "elements": "str", "aliases": ["containers"]},
+    "appends": {"type": "bool", "default": False, "aliases": ["incremental"]},
+    "endpoints": ENDPOINTS,
+    "force": {"type": "bool", "default": False},
+    "state": STATE,
+}
+
+
+def read(params):
+    if params["networks"] is None:
+        return [NetworkSpec.from_params(params)]
+    return [NetworkSpec.from_params(each) for each in params["networks"]]
+
+
+def results(specs, result):
+    networks = item_results(result.outcome, result, "network", _inspect.network)
+    return {"network": networks[0]["network"] if networks else None, "networks": networks}
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec={
+            "name": {"type": "str", "aliases": ["network_name"]},
+            "networks": {
+                "type": "list",
+                "elements": "dict",
+                "options": {"name": {"type": "str", "required": True}, **NETWORK},
+            },
+            **NETWORK,
+            "firewall_backend": FIREWALL_BACKEND,
+        },
+        mutually_exclusive=[("name", "networks")],
+        required_one_of=[("name", "networks")],
+        supports_check_mode=True,
+    )
+    run(
+        module,
+        read,
+        lambda specs: lambda state, facts: apply_networks(state, facts, specs),
+        results,
+    )
+
+
+if __name__ == "__main__":
+    main()

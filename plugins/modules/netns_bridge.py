@@ -1,0 +1,226 @@
+#!/usr/bin/python
+# -*- coding: utf-8 -*-
+# SPDX-FileCopyrightText: Bridgework contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A bridge and the containers on it."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: netns_bridge
+short_description: A bridge and the containers on it, in all four network modes
+version_added: 0.1.0
+description:
+  - Makes a bridge on the host, and containers with a network namespace each.
+  - Whatever its mode, a container is reached at C(/run/netns/NAME), so that C(ip netns exec), systemd's
+    C(NetworkNamespacePath=), Podman's C(--network ns:) and others join it in the same way.
+  - Containers that are not listed are left alone.
+author:
+  - Bridgework contributors (@bridgework)
+extends_documentation_fragment:
+  - bridgework.network.common
+  - bridgework.network.common.ipam_config
+options:
+  name:
+    description:
+      - The device name of the bridge. V(bw0) is the predefined network C(bridge).
+      - With O(containers) the bridge is only made where one of them has the mode V(bridge) and is present.
+    type: str
+    default: bw0
+  driver_options:
+    description:
+      - Options of the bridge, with Docker's keys.
+      - Known are C(com.docker.network.bridge.enable_icc), C(com.docker.network.bridge.enable_ip_masquerade) and
+        C(com.docker.network.driver.mtu).
+    type: dict
+  labels:
+    description: Labels of the network, as key and value.
+    type: dict
+  containers:
+    description: The containers, in any order.
+    type: list
+    elements: dict
+    suboptions:
+      name:
+        description: The container's name.
+        type: str
+        required: true
+      mode:
+        description:
+          - V(bridge) is a namespace of its own with an interface on the bridge.
+          - V(none) is a namespace of its own with nothing but C(lo).
+          - V(host) is a handle on the host's own namespace.
+          - V(container) is a handle on the namespace of O(containers[].target).
+        type: str
+        choices: [bridge, none, host, container]
+        default: bridge
+      target:
+        description: The container whose namespace to share, with O(containers[].mode=container).
+        type: str
+      ipv4_address:
+        description: The address on the bridge. Without it the lowest free one is given out, and kept.
+        type: str
+      mac_address:
+        description: The hardware address. Without it one is derived from the names of network and container.
+        type: str
+      interface_name:
+        description: The name of the interface inside the container; C(eth0), C(eth1) and so on by default.
+        type: str
+      sysctls:
+        description: Kernel settings of the container's namespace. Keys begin with C(net.).
+        type: dict
+      labels:
+        description: Labels of the container, as key and value.
+        type: dict
+      state:
+        description: V(absent) removes the container with all its endpoints and published ports.
+        type: str
+        choices: [present, absent]
+        default: present
+  force:
+    description:
+      - Remove a container although others share its namespace, and those with it.
+      - Change a mode although processes or other containers use the namespace.
+      - Change a subnet, or remove the bridge, although containers use it.
+    type: bool
+    default: false
+  state:
+    description: V(absent) removes the bridge and the listed containers.
+    type: str
+    choices: [present, absent]
+    default: present
+"""
+
+EXAMPLES = r"""
+- name: Make the default bridge and a container of each mode
+  bridgework.network.netns_bridge:
+    containers:
+      - name: web
+      - name: batch
+        mode: none
+      - name: node-exporter
+        mode: host
+      - name: web-sidecar
+        mode: container
+        target: web
+
+- name: Give a container a fixed address on a bridge of its own
+  bridgework.network.netns_bridge:
+    name: br-lab
+    ipam_config:
+      - subnet: 192.168.50.0/24
+    containers:
+      - name: dns
+        ipv4_address: 192.168.50.53
+
+- name: Remove a container, wherever it is connected
+  bridgework.network.netns_bridge:
+    containers:
+      - name: batch
+        state: absent
+"""
+
+RETURN = r"""
+actions:
+  description: What was done, or in check mode would be, one line a step.
+  returned: always
+  type: list
+  elements: str
+  sample:
+    - create bridge bw0, mtu 1500, mac 02:42:8b:5a:11:f0, up
+network:
+  description: The bridge's network in the shape of C(docker network inspect); null where it does not exist.
+  returned: always
+  type: dict
+  sample:
+    Name: bridge
+    Driver: bridge
+containers:
+  description: One result for each listed container.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: The container's name.
+      type: str
+      sample: web
+    state:
+      description: The state that was asked for.
+      type: str
+      sample: present
+    changed:
+      description: Whether anything of this container changed.
+      type: bool
+      sample: true
+    container:
+      description: The container with its mode, namespace, networks and ports; null where it is absent.
+      type: dict
+      sample:
+        name: web
+        mode: bridge
+        namespace: /run/netns/web
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.bridgework.network.plugins.module_utils import _inspect
+from ansible_collections.bridgework.network.plugins.module_utils._ansible import (
+    FIREWALL_BACKEND,
+    IPAM_CONFIG,
+    STATE,
+    item_results,
+    run,
+)
+from ansible_collections.bridgework.network.plugins.module_utils._intent.containers import BridgeSpec, apply_bridge
+
+CONTAINERS = {
+    "type": "list",
+    "elements": "dict",
+    "options": {
+        "name": {"type": "str", "required": True},
+        "mode": {"type": "str", "choices": ["bridge", "none", "host", "container"], "default": "bridge"},
+        "target": {"type": "str"},
+        "ipv4_address": {"type": "str"},
+        "mac_address": {"type": "str"},
+        "interface_name": {"type": "str"},
+        "sysctls": {"type": "dict"},
+        "labels": {"type": "dict"},
+        "state": STATE,
+    },
+}
+
+
+def results(spec, result):
+    listed = [item for item in result.outcome if item.kind == "container"]
+    network = next((item.name for item in result.outcome if item.kind == "network"), None)
+    return {
+        "network": None if network is None else _inspect.network(result.after, network),
+        "containers": item_results(listed, result, "container", _inspect.container),
+    }
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec={
+            "name": {"type": "str", "default": "bw0"},
+            "ipam_config": IPAM_CONFIG,
+            "driver_options": {"type": "dict"},
+            "labels": {"type": "dict"},
+            "containers": CONTAINERS,
+            "force": {"type": "bool", "default": False},
+            "state": STATE,
+            "firewall_backend": FIREWALL_BACKEND,
+        },
+        supports_check_mode=True,
+    )
+    run(
+        module,
+        BridgeSpec.from_params,
+        lambda spec: lambda state, facts: apply_bridge(state, facts, spec),
+        results,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,121 @@
+#!/usr/bin/python
+# -*- coding: utf-8 -*-
+# SPDX-FileCopyrightText: Bridgework contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Prune."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: network_prune
+short_description: Remove networks that no container uses
+version_added: 0.1.0
+description:
+  - Removes networks that no container is connected to, and if asked for, containers that no process uses.
+  - In check mode it lists exactly what a run would remove, and says of everything else why it stays.
+author:
+  - Bridgework contributors (@bridgework)
+extends_documentation_fragment:
+  - bridgework.network.common
+options:
+  networks:
+    description: Remove networks without endpoints. Predefined ones stay.
+    type: bool
+    default: true
+  containers:
+    description:
+      - Remove containers first in whose namespace no process runs and whose namespace no other container shares.
+      - Their published ports and endpoints go with them. Containers of mode C(host) stay.
+    type: bool
+    default: false
+"""
+
+EXAMPLES = r"""
+- name: See what a prune would remove, and why the rest stays
+  bridgework.network.network_prune:
+  check_mode: true
+  register: prune
+
+- name: Remove unused containers, and then unused networks
+  bridgework.network.network_prune:
+    containers: true
+"""
+
+RETURN = r"""
+actions:
+  description: What was done, or in check mode would be, one line a step.
+  returned: always
+  type: list
+  elements: str
+  sample:
+    - remove bridge br-0a1b2c3d4e5f, mtu 1500, mac 02:42:8b:5a:11:f0, up
+networks:
+  description: Names of the networks that were removed.
+  returned: always
+  type: list
+  elements: str
+  sample: [net-test]
+containers:
+  description: Names of the containers that were removed.
+  returned: always
+  type: list
+  elements: str
+  sample: [web]
+kept:
+  description: What stays, and why.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    kind:
+      description: C(network) or C(container).
+      type: str
+      sample: network
+    name:
+      description: Its name.
+      type: str
+      sample: front
+    reason:
+      description: Why it stays.
+      type: str
+      sample: it is in use by container "web"
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.bridgework.network.plugins.module_utils._ansible import FIREWALL_BACKEND, run
+from ansible_collections.bridgework.network.plugins.module_utils._intent.prune import PruneSpec, apply_prune
+
+
+def read(params):
+    return PruneSpec(networks=params["networks"], containers=params["containers"])
+
+
+def results(spec, result):
+    pruned = result.outcome
+    return {
+        "networks": [item.name for item in pruned.items if item.kind == "network"],
+        "containers": [item.name for item in pruned.items if item.kind == "container"],
+        "kept": [{"kind": kind, "name": name, "reason": reason} for kind, name, reason in pruned.kept],
+    }
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec={
+            "networks": {"type": "bool", "default": True},
+            "containers": {"type": "bool", "default": False},
+            "firewall_backend": FIREWALL_BACKEND,
+        },
+        supports_check_mode=True,
+    )
+    run(
+        module,
+        read,
+        lambda spec: lambda state, facts: apply_prune(state, facts, spec),
+        results,
+    )
+
+
+if __name__ == "__main__":
+    main()

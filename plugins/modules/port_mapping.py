@@ -1,0 +1,215 @@
+#!/usr/bin/python
+# -*- coding: utf-8 -*-
+# SPDX-FileCopyrightText: Bridgework contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Published ports."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: port_mapping
+short_description: Publish ports of containers, as docker run -p does
+version_added: 0.1.0
+description:
+  - Leads ports of the host to ports of containers, for clients elsewhere, on the host itself, in the same and in other
+    networks, and in the container itself.
+  - Takes one container at the top level, or many in O(mappings); many cost hardly more than one.
+  - A published port follows its container to another address.
+author:
+  - Bridgework contributors (@bridgework)
+extends_documentation_fragment:
+  - bridgework.network.common
+options:
+  container:
+    description: The container's name.
+    type: str
+  published_ports:
+    description:
+      - Ports in Docker's syntax, C([[ADDRESS:]HOST_PORT:]CONTAINER_PORT[/PROTOCOL]).
+      - Without a host port a free one is chosen once, and stays.
+      - Ranges of equal length are mapped one to one; of a range for a single container port the first free one is taken.
+    type: list
+    elements: str
+    aliases: [ports]
+  publish_all_ports:
+    description: Publish each of O(exposed_ports) on a random port of the host.
+    type: bool
+    default: false
+  exposed_ports:
+    description: The ports that the container's service has, for O(publish_all_ports).
+    type: list
+    elements: str
+  network:
+    description: The network whose endpoint the ports lead to, where the container has several.
+    type: str
+  exclusive:
+    description: Ports of the container that are not listed are published no longer.
+    type: bool
+    default: false
+  mappings:
+    description: Several containers in one task, each with the options of a single one.
+    type: list
+    elements: dict
+    suboptions:
+      container:
+        description: As O(container).
+        type: str
+        required: true
+      published_ports:
+        description: As O(published_ports).
+        type: list
+        elements: str
+        aliases: [ports]
+      publish_all_ports:
+        description: As O(publish_all_ports).
+        type: bool
+        default: false
+      exposed_ports:
+        description: As O(exposed_ports).
+        type: list
+        elements: str
+      network:
+        description: As O(network).
+        type: str
+      exclusive:
+        description: As O(exclusive).
+        type: bool
+        default: false
+      state:
+        description: As O(state).
+        type: str
+        choices: [present, absent]
+        default: present
+  state:
+    description: V(absent) takes the given ports back, or all of the container's where none is given.
+    type: str
+    choices: [present, absent]
+    default: present
+"""
+
+EXAMPLES = r"""
+- name: Publish port 8080 of a container as port 8000 of the host
+  bridgework.network.port_mapping:
+    container: web
+    published_ports:
+      - 8000:8080
+
+- name: Publish on a random port, on one address, and over UDP
+  bridgework.network.port_mapping:
+    mappings:
+      - container: web
+        published_ports: ["8443", "127.0.0.1::9090"]
+      - container: dns
+        published_ports: ["192.0.2.10:53:53/udp"]
+
+- name: Publish nothing but these
+  bridgework.network.port_mapping:
+    container: web
+    exclusive: true
+    published_ports:
+      - 8000:8080
+"""
+
+RETURN = r"""
+actions:
+  description: What was done, or in check mode would be, one line a step.
+  returned: always
+  type: list
+  elements: str
+  sample:
+    - create rule [ip nat BRIDGEWORK-PORTS] -p tcp --dport 8000 -j DNAT --to-destination 192.168.10.2:8080
+ports:
+  description:
+    - The container's published ports in the shape of Docker's C(NetworkSettings.Ports).
+    - Of several containers, those of the first.
+  returned: always
+  type: dict
+  sample:
+    8080/tcp:
+      - HostIp: 0.0.0.0
+        HostPort: "8000"
+mappings:
+  description: One result for each container.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: The container's name.
+      type: str
+      sample: web
+    state:
+      description: The state that was asked for.
+      type: str
+      sample: present
+    changed:
+      description: Whether anything of this container changed.
+      type: bool
+      sample: true
+    ports:
+      description: As RV(ports).
+      type: dict
+      sample:
+        8080/tcp:
+          - HostIp: 0.0.0.0
+            HostPort: "8000"
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.bridgework.network.plugins.module_utils import _inspect
+from ansible_collections.bridgework.network.plugins.module_utils._ansible import (
+    FIREWALL_BACKEND,
+    STATE,
+    item_results,
+    run,
+)
+from ansible_collections.bridgework.network.plugins.module_utils._intent.ports import MappingSpec, apply_mappings
+
+MAPPING = {
+    "published_ports": {"type": "list", "elements": "str", "aliases": ["ports"]},
+    "publish_all_ports": {"type": "bool", "default": False},
+    "exposed_ports": {"type": "list", "elements": "str"},
+    "network": {"type": "str"},
+    "exclusive": {"type": "bool", "default": False},
+    "state": STATE,
+}
+
+
+def read(params):
+    if params["mappings"] is None:
+        return [MappingSpec.from_params(params)]
+    return [MappingSpec.from_params(each) for each in params["mappings"]]
+
+
+def results(specs, result):
+    mappings = item_results(result.outcome, result, "ports", _inspect.ports)
+    return {"ports": mappings[0]["ports"] if mappings else {}, "mappings": mappings}
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec={
+            "container": {"type": "str"},
+            "mappings": {
+                "type": "list",
+                "elements": "dict",
+                "options": {"container": {"type": "str", "required": True}, **MAPPING},
+            },
+            **MAPPING,
+            "firewall_backend": FIREWALL_BACKEND,
+        },
+        mutually_exclusive=[("container", "mappings")],
+        required_one_of=[("container", "mappings")],
+        supports_check_mode=True,
+    )
+    run(
+        module,
+        read,
+        lambda specs: lambda state, facts: apply_mappings(state, facts, specs),
+        results,
+    )
+
+
+if __name__ == "__main__":
+    main()
