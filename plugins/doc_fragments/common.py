@@ -1,4 +1,3 @@
-# -*- coding: utf-8 -*-
 # SPDX-FileCopyrightText: Bridgework contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Documentation that all modules share."""

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import importlib.util
-from typing import Any, Callable, Dict, List
+from typing import Any, Callable
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
@@ -32,9 +32,9 @@ IPAM_CONFIG = {
 
 def run(
     module: AnsibleModule,
-    read: Callable[[Dict[str, Any]], Any],
+    read: Callable[[dict[str, Any]], Any],
     intent_of: Callable[[Any], Intent],
-    results: Callable[[Any, Result], Dict[str, Any]],
+    results: Callable[[Any, Result], dict[str, Any]],
 ) -> None:
     """A module from its arguments to its exit: read the arguments, converge, shape the results."""
     _require_libraries(module)
@@ -43,7 +43,7 @@ def run(
         result = converge(intent_of(spec), module.check_mode, module.params.get("firewall_backend") or "auto")
     except BridgeworkError as error:
         module.fail_json(msg=str(error))
-    found: Dict[str, Any] = {"changed": result.changed, "actions": actions(result.plan), **results(spec, result)}
+    found: dict[str, Any] = {"changed": result.changed, "actions": actions(result.plan), **results(spec, result)}
     if module._diff:
         found["diff"] = diff(result.before, result.after, result.plan)
     errors = [item["msg"] for each in found.values() if isinstance(each, list) for item in each if _failed(item)]
@@ -52,12 +52,12 @@ def run(
     module.exit_json(**found)
 
 
-def item_results(items: List[Item], result: Result, key: str, shape: Callable[..., Any]) -> List[Dict[str, Any]]:
+def item_results(items: list[Item], result: Result, key: str, shape: Callable[..., Any]) -> list[dict[str, Any]]:
     """One result for each item: its name, state, whether it changed, and the object or the error."""
     concerned = touched(result.before, result.after, result.plan)
     found = []
     for item in items:
-        entry: Dict[str, Any] = {
+        entry: dict[str, Any] = {
             "name": item.name,
             "state": item.state,
             "changed": item_changed(item, concerned),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
-from typing import Callable, Dict, Generic, Tuple, TypeVar
+from typing import Callable, Generic, TypeVar
 
 from ._errors import BridgeworkError, HostError, KernelError
 from ._facts import Facts
@@ -115,7 +115,7 @@ class _Run:
             elif step.verb == UPDATE and isinstance(thing, Sysctl) and _outlives_us(thing, wanted):
                 assert isinstance(step.before, Sysctl)
                 ledger.sysctls.setdefault(thing.key, SavedSysctl(step.before.value))
-                if thing.path == FORWARDING:
+                if thing.key == (HOST, FORWARDING):
                     followers = self._kernel.sysctls.forwarding_followers()
                     for path, value in followers.items():
                         ledger.sysctls.setdefault((HOST, path), SavedSysctl(value, FORWARDING))
@@ -160,7 +160,7 @@ def _outlives_us(sysctl: Sysctl, wanted: HostConfig) -> bool:
     return link_of(sysctl) not in wanted.links and sysctl.key not in wanted.owed
 
 
-def _announcement(thing) -> Tuple[str, str, str, str]:
+def _announcement(thing) -> tuple[str, str, str, str]:
     if isinstance(thing, Link):
         return ("link", thing.namespace, thing.name, "")
     if isinstance(thing, Address):
@@ -168,6 +168,6 @@ def _announcement(thing) -> Tuple[str, str, str, str]:
     return ("route", thing.namespace, thing.link, f"{thing.destination} via {thing.gateway}")
 
 
-def unchanged(_state: State, _facts: Facts) -> Dict[str, str]:
+def unchanged(_state: State, _facts: Facts) -> dict[str, str]:
     """The intent that declares nothing new: the host is brought back to what was declared."""
     return {}

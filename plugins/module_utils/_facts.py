@@ -4,8 +4,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import FrozenSet, List, Protocol, Sequence, Set, Tuple
+from typing import Protocol
 
 
 @dataclass(frozen=True)
@@ -32,17 +33,17 @@ class Facts(Protocol):
     def holder_of(self, listener: Listener) -> str:
         """Who has the socket open, in words for an error."""
 
-    def ephemeral_ports(self) -> Tuple[int, int]:
+    def ephemeral_ports(self) -> tuple[int, int]:
         """First and last port that random mappings are taken from."""
 
-    def reserved_ports(self) -> FrozenSet[int]:
+    def reserved_ports(self) -> frozenset[int]:
         """Ports that the administrator keeps out of automatic assignment."""
 
     def has_namespace(self, container: str) -> bool:
         """Whether ``/run/netns/NAME`` exists, whoever made it."""
 
-    def processes_in(self, container: str) -> List[str]:
+    def processes_in(self, container: str) -> list[str]:
         """Processes that live in the container's namespace, as ``name (pid N)``."""
 
-    def foreign_interfaces(self, container: str) -> Set[str]:
+    def foreign_interfaces(self, container: str) -> set[str]:
         """Names of interfaces in an existing namespace that are not ours."""

@@ -8,8 +8,9 @@ read it from the host, and ``_plan`` compares the two.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Dict, FrozenSet, Mapping, Optional, Tuple, Union
+from typing import Union
 
 HOST = ""  # stands for the host's own namespace wherever a namespace is named
 
@@ -35,7 +36,7 @@ class Namespace:
     """
 
     name: str
-    of: Optional[str] = None
+    of: str | None = None
     owned: bool = True
     loopback_up: bool = True
 
@@ -53,14 +54,14 @@ class Link:
     kind: str
     owner: str
     mtu: int
-    mac: Optional[str] = None
-    master: Optional[str] = None
-    peer: Optional[Tuple[str, str]] = None
+    mac: str | None = None
+    master: str | None = None
+    peer: tuple[str, str] | None = None
     hairpin: bool = False
     up: bool = True
 
     @property
-    def key(self) -> Tuple[str, str]:
+    def key(self) -> tuple[str, str]:
         return (self.namespace, self.name)
 
     @property
@@ -96,7 +97,7 @@ class Sysctl:
     value: str
 
     @property
-    def key(self) -> Tuple[str, str]:
+    def key(self) -> tuple[str, str]:
         return (self.namespace, self.path)
 
 
@@ -108,7 +109,7 @@ class FirewallLine:
     text: str
 
 
-FirewallLines = Mapping[str, Tuple[str, ...]]  # place → its lines, in order
+FirewallLines = Mapping[str, tuple[str, ...]]  # place → its lines, in order
 
 Held = Union[Namespace, Link, Address, Route, Sysctl, FirewallLine]
 
@@ -117,10 +118,10 @@ Held = Union[Namespace, Link, Address, Route, Sysctl, FirewallLine]
 class HostConfig:
     """All of it. ``owed`` are sysctls to put back where they (still) exist; an observed configuration has none."""
 
-    namespaces: Dict[str, Namespace] = field(default_factory=dict)
-    links: Dict[Tuple[str, str], Link] = field(default_factory=dict)
-    addresses: FrozenSet[Address] = frozenset()
-    routes: FrozenSet[Route] = frozenset()
-    sysctls: Dict[Tuple[str, str], Sysctl] = field(default_factory=dict)
-    owed: Dict[Tuple[str, str], Sysctl] = field(default_factory=dict)
+    namespaces: dict[str, Namespace] = field(default_factory=dict)
+    links: dict[tuple[str, str], Link] = field(default_factory=dict)
+    addresses: frozenset[Address] = frozenset()
+    routes: frozenset[Route] = frozenset()
+    sysctls: dict[tuple[str, str], Sysctl] = field(default_factory=dict)
+    owed: dict[tuple[str, str], Sysctl] = field(default_factory=dict)
     firewall: FirewallLines = field(default_factory=dict)

@@ -4,12 +4,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Optional
+from typing import Any
 
 from ._model import IpamBlock, Network, PortMapping, State
 
 
-def network(state: State, name: str) -> Optional[Dict[str, Any]]:
+def network(state: State, name: str) -> dict[str, Any] | None:
     """A network in the shape of ``docker network inspect``; None where there is none of that name."""
     found = state.networks.get(name)
     if found is None:
@@ -34,7 +34,7 @@ def network(state: State, name: str) -> Optional[Dict[str, Any]]:
     }
 
 
-def container(state: State, name: str) -> Optional[Dict[str, Any]]:
+def container(state: State, name: str) -> dict[str, Any] | None:
     """A container: its mode, its handle, its endpoints and published ports; None where there is none of that name."""
     found = state.containers.get(name)
     if found is None:
@@ -59,9 +59,9 @@ def container(state: State, name: str) -> Optional[Dict[str, Any]]:
     }
 
 
-def ports(state: State, container_name: str) -> Dict[str, List[Dict[str, str]]]:
+def ports(state: State, container_name: str) -> dict[str, list[dict[str, str]]]:
     """A container's published ports in the shape of Docker's ``NetworkSettings.Ports``."""
-    found: Dict[str, List[Dict[str, str]]] = {}
+    found: dict[str, list[dict[str, str]]] = {}
     for mapping in sorted(state.mappings_of(container_name), key=_by_container_port):
         binding = {"HostIp": mapping.host_ip, "HostPort": str(mapping.host_port)}
         found.setdefault(f"{mapping.container_port}/{mapping.protocol}", []).append(binding)
@@ -72,8 +72,8 @@ def _by_container_port(mapping: PortMapping):
     return (mapping.container_port, mapping.key)
 
 
-def _ipam_config(block: IpamBlock) -> Dict[str, Any]:
-    config: Dict[str, Any] = {"Subnet": block.subnet, "Gateway": block.gateway}
+def _ipam_config(block: IpamBlock) -> dict[str, Any]:
+    config: dict[str, Any] = {"Subnet": block.subnet, "Gateway": block.gateway}
     if block.iprange:
         config["IPRange"] = block.iprange
     if block.aux_addresses:
@@ -81,7 +81,7 @@ def _ipam_config(block: IpamBlock) -> Dict[str, Any]:
     return config
 
 
-def _containers(state: State, of: Network) -> Dict[str, Any]:
+def _containers(state: State, of: Network) -> dict[str, Any]:
     prefix = of.ipam[0].subnet.partition("/")[2]
     return {
         state.containers[endpoint.container].id: {

@@ -8,7 +8,8 @@ What looks random (IDs, MACs, random ports) is derived by hash, so that check mo
 from __future__ import annotations
 
 import hashlib
-from typing import Callable, Collection, Iterable, List, Mapping, Optional, Sequence, Tuple
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Callable
 
 from . import _validate
 from ._errors import InvalidInput
@@ -59,9 +60,9 @@ def free_subnet(subject: str, used: Iterable[str]) -> str:
 def ipam_block(
     subject: str,
     subnet: str,
-    gateway: Optional[str] = None,
-    iprange: Optional[str] = None,
-    aux_addresses: Optional[Mapping[str, str]] = None,
+    gateway: str | None = None,
+    iprange: str | None = None,
+    aux_addresses: Mapping[str, str] | None = None,
 ) -> IpamBlock:
     """A checked block; the gateway defaults to the first usable address that is no auxiliary one."""
     net = _validate.network(subject, "subnet", subnet)
@@ -92,7 +93,7 @@ def ipam_block(
     )
 
 
-def first_free(within, taken: Iterable[str], subnet=None) -> Optional[str]:
+def first_free(within, taken: Iterable[str], subnet=None) -> str | None:
     """The lowest usable address of a netaddr.IPNetwork that is not taken, or None.
 
     Network and broadcast address of the (enclosing) subnet are never usable, except in a /31 or /127 (RFC 3021, 6164).
@@ -109,7 +110,7 @@ def first_free(within, taken: Iterable[str], subnet=None) -> Optional[str]:
     return None
 
 
-def usable(net) -> Tuple[int, int]:
+def usable(net) -> tuple[int, int]:
     """First and last address, as integers, that a host in the netaddr.IPNetwork may have."""
     width = 32 if net.version == 4 else 128
     if width - net.prefixlen <= 1:
@@ -127,7 +128,11 @@ def lowest_address(subject: str, block: IpamBlock, taken: Collection[str]) -> st
     if found is None:
         option, value = ("iprange", block.iprange) if block.iprange else ("subnet", block.subnet)
         raise InvalidInput(
-            subject, option, value, "is exhausted: every address is taken", f"disconnect a container or widen the {option}"
+            subject,
+            option,
+            value,
+            "is exhausted: every address is taken",
+            f"disconnect a container or widen the {option}",
         )
     return found
 
@@ -142,9 +147,7 @@ def given_address(subject: str, option: str, value: str, block: IpamBlock, holde
     reserved = {block.gateway: "the gateway"}
     reserved.update((text, f'the auxiliary address "{label}"') for label, text in block.aux_addresses.items())
     if found in reserved:
-        raise InvalidInput(
-            subject, option, value, f"is {reserved[found]}", f"leave {option} out to get a free address"
-        )
+        raise InvalidInput(subject, option, value, f"is {reserved[found]}", f"leave {option} out to get a free address")
     if found in holders:
         raise InvalidInput(
             subject,
@@ -156,7 +159,7 @@ def given_address(subject: str, option: str, value: str, block: IpamBlock, holde
     return found
 
 
-def random_port(seed: Sequence[object], ports: Tuple[int, int], blocked: Callable[[int], bool]) -> Optional[int]:
+def random_port(seed: Sequence[object], ports: tuple[int, int], blocked: Callable[[int], bool]) -> int | None:
     """A free port of the range (both ends included), the search beginning at a place that the seed decides."""
     first, last = ports
     size = last - first + 1
@@ -168,7 +171,7 @@ def random_port(seed: Sequence[object], ports: Tuple[int, int], blocked: Callabl
     return None
 
 
-def overlaps(subnet: str, others: Iterable[str]) -> List[str]:
+def overlaps(subnet: str, others: Iterable[str]) -> list[str]:
     """Those of the others that share an address with the subnet."""
     import netaddr
 

@@ -8,9 +8,8 @@ The ledger is written before the host is touched, so that a run that is killed l
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Dict, Optional, Set, Tuple
 
-SysctlKey = Tuple[str, str]  # namespace, path
+SysctlKey = tuple[str, str]  # namespace, path
 
 FORWARDING = "net/ipv4/ip_forward"
 
@@ -20,7 +19,7 @@ class SavedSysctl:
     """A value as it was before us. One with a ``leader`` goes back once the leading sysctl is no longer needed."""
 
     value: str
-    leader: Optional[str] = None
+    leader: str | None = None
 
 
 @dataclass
@@ -30,9 +29,9 @@ class Ledger:
     ``pending``: what an unfinished run set out to create, as (kind, namespace, link, value).
     """
 
-    namespaces: Dict[str, Optional[str]] = field(default_factory=dict)
-    sysctls: Dict[SysctlKey, SavedSysctl] = field(default_factory=dict)
-    pending: Set[Tuple[str, str, str, str]] = field(default_factory=set)
+    namespaces: dict[str, str | None] = field(default_factory=dict)
+    sysctls: dict[SysctlKey, SavedSysctl] = field(default_factory=dict)
+    pending: set[tuple[str, str, str, str]] = field(default_factory=set)
 
     def copy(self) -> Ledger:
         return Ledger(dict(self.namespaces), dict(self.sysctls), set(self.pending))

@@ -8,8 +8,8 @@ their canonical text form; a subnet is ``address/prefix`` with no host bits set.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Dict, Iterable, List, Mapping, Optional, Tuple
 
 PREDEFINED_BRIDGE = "bridge"
 PREDEFINED_BRIDGE_DEVICE = "bw0"
@@ -26,7 +26,7 @@ class IpamBlock:
 
     subnet: str
     gateway: str
-    iprange: Optional[str] = None
+    iprange: str | None = None
     aux_addresses: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -38,7 +38,7 @@ class Network:
     name: str
     driver: str
     device: str
-    ipam: Tuple[IpamBlock, ...]
+    ipam: tuple[IpamBlock, ...]
     created: str
     internal: bool = False
     attachable: bool = False
@@ -58,7 +58,7 @@ class Container:
     name: str
     mode: str
     created: str
-    target: Optional[str] = None
+    target: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     sysctls: Mapping[str, str] = field(default_factory=dict)
 
@@ -76,11 +76,11 @@ class Endpoint:
     network: str
     container: str
     serial: int
-    addresses: Tuple[str, ...]
+    addresses: tuple[str, ...]
     mac: str
     interface: str
     host_link: str
-    aliases: Tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -93,15 +93,15 @@ class PortMapping:
     host_ip: str
     host_port: int
     random: bool = False
-    network: Optional[str] = None
+    network: str | None = None
 
     @property
-    def key(self) -> Tuple[str, str, int]:
+    def key(self) -> tuple[str, str, int]:
         return (self.protocol, self.host_ip, self.host_port)
 
 
-EndpointKey = Tuple[str, str]
-MappingKey = Tuple[str, str, int]
+EndpointKey = tuple[str, str]
+MappingKey = tuple[str, str, int]
 
 
 @dataclass
@@ -111,46 +111,44 @@ class State:
     Intents work on a copy, so that the declared and the wanted state can be compared afterwards.
     """
 
-    networks: Dict[str, Network] = field(default_factory=dict)
-    containers: Dict[str, Container] = field(default_factory=dict)
-    endpoints: Dict[EndpointKey, Endpoint] = field(default_factory=dict)
-    mappings: Dict[MappingKey, PortMapping] = field(default_factory=dict)
+    networks: dict[str, Network] = field(default_factory=dict)
+    containers: dict[str, Container] = field(default_factory=dict)
+    endpoints: dict[EndpointKey, Endpoint] = field(default_factory=dict)
+    mappings: dict[MappingKey, PortMapping] = field(default_factory=dict)
     serial: int = 0
 
     def copy(self) -> State:
-        return State(
-            dict(self.networks), dict(self.containers), dict(self.endpoints), dict(self.mappings), self.serial
-        )
+        return State(dict(self.networks), dict(self.containers), dict(self.endpoints), dict(self.mappings), self.serial)
 
     def next_serial(self) -> int:
         self.serial += 1
         return self.serial
 
-    def endpoints_of(self, container: str) -> List[Endpoint]:
+    def endpoints_of(self, container: str) -> list[Endpoint]:
         """A container's endpoints, oldest first."""
         return sorted((e for e in self.endpoints.values() if e.container == container), key=lambda e: e.serial)
 
-    def endpoints_by_container(self) -> Dict[str, List[Endpoint]]:
+    def endpoints_by_container(self) -> dict[str, list[Endpoint]]:
         """Every container's endpoints, oldest first; containers without one are left out."""
-        found: Dict[str, List[Endpoint]] = {}
+        found: dict[str, list[Endpoint]] = {}
         for endpoint in sorted(self.endpoints.values(), key=lambda e: e.serial):
             found.setdefault(endpoint.container, []).append(endpoint)
         return found
 
-    def publishing_endpoint(self, mapping: PortMapping, endpoints: Iterable[Endpoint]) -> Optional[Endpoint]:
+    def publishing_endpoint(self, mapping: PortMapping, endpoints: Iterable[Endpoint]) -> Endpoint | None:
         """Where a mapping leads to now: the first of its container's endpoints that lets the outside in, or None."""
         for endpoint in endpoints:
             if mapping.network in (None, endpoint.network) and not self.networks[endpoint.network].internal:
                 return endpoint
         return None
 
-    def endpoints_on(self, network: str) -> List[Endpoint]:
+    def endpoints_on(self, network: str) -> list[Endpoint]:
         """A network's endpoints, oldest first."""
         return sorted((e for e in self.endpoints.values() if e.network == network), key=lambda e: e.serial)
 
-    def mappings_of(self, container: str) -> List[PortMapping]:
+    def mappings_of(self, container: str) -> list[PortMapping]:
         return sorted((m for m in self.mappings.values() if m.container == container), key=lambda m: m.key)
 
-    def sharers_of(self, container: str) -> List[str]:
+    def sharers_of(self, container: str) -> list[str]:
         """The containers that live in this one's namespace."""
         return sorted(c.name for c in self.containers.values() if c.mode == "container" and c.target == container)

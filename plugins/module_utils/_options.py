@@ -5,7 +5,8 @@
 from __future__ import annotations
 
 import difflib
-from typing import Any, Mapping
+from collections.abc import Mapping
+from typing import Any
 
 from . import _validate
 from ._errors import InvalidInput

@@ -9,20 +9,18 @@ observed before.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Iterable, List, Optional, Set, Tuple
 
 from ._errors import HostError
 from ._hostconfig import (
     HOST,
-    Address,
     FirewallLine,
     FirewallLines,
     Held,
     HostConfig,
     Link,
     Namespace,
-    Route,
     Sysctl,
 )
 from ._ledger import FORWARDING
@@ -39,9 +37,9 @@ class Step:
     """
 
     verb: str
-    before: Optional[Held] = None
-    after: Optional[Held] = None
-    peer: Optional[Link] = None
+    before: Held | None = None
+    after: Held | None = None
+    peer: Link | None = None
 
     @property
     def thing(self) -> Held:
@@ -57,10 +55,10 @@ class FirewallSwap:
     before: FirewallLines
     after: FirewallLines
 
-    def removed(self) -> List[FirewallLine]:
+    def removed(self) -> list[FirewallLine]:
         return list(_lines_missing_from(self.after, self.before))
 
-    def added(self) -> List[FirewallLine]:
+    def added(self) -> list[FirewallLine]:
         return list(_lines_missing_from(self.before, self.after))
 
 
@@ -71,14 +69,14 @@ class Plan:
     Links go before the firewall that covers them, and come after it.
     """
 
-    unlink: Tuple[Step, ...] = ()
-    namespaces: Tuple[Step, ...] = ()
-    firewall: Optional[FirewallSwap] = None
-    links: Tuple[Step, ...] = ()
-    settings: Tuple[Step, ...] = ()
-    farewell: Tuple[Step, ...] = ()
+    unlink: tuple[Step, ...] = ()
+    namespaces: tuple[Step, ...] = ()
+    firewall: FirewallSwap | None = None
+    links: tuple[Step, ...] = ()
+    settings: tuple[Step, ...] = ()
+    farewell: tuple[Step, ...] = ()
 
-    def steps(self) -> List[Step]:
+    def steps(self) -> list[Step]:
         """Everything but the firewall, in order."""
         return [*self.unlink, *self.namespaces, *self.links, *self.settings, *self.farewell]
 
@@ -113,7 +111,7 @@ def make_plan(wanted: HostConfig, present: HostConfig) -> Plan:
     )
 
 
-def _namespaces(wanted: HostConfig, present: HostConfig) -> Tuple[List[Step], List[Step]]:
+def _namespaces(wanted: HostConfig, present: HostConfig) -> tuple[list[Step], list[Step]]:
     """Names to take away, handles before what they lead to; names to make, handles after what they lead to."""
     deaths, births = [], []
     for name, space in present.namespaces.items():
@@ -123,8 +121,8 @@ def _namespaces(wanted: HostConfig, present: HostConfig) -> Tuple[List[Step], Li
         elif _replaced(wanted.namespaces[name], space):
             if not space.owned:
                 raise HostError(
-                    f'container "{name}": /run/netns/{name} exists, is not Bridgework\'s and is not the namespace asked '
-                    "for; remove it or choose another name"
+                    f'container "{name}": /run/netns/{name} exists, is not Bridgework\'s and is not the namespace '
+                    "asked for; remove it or choose another name"
                 )
             deaths.append(Step(DELETE, before=space))
     for name, space in wanted.namespaces.items():
@@ -137,13 +135,11 @@ def _namespaces(wanted: HostConfig, present: HostConfig) -> Tuple[List[Step], Li
     return deaths, births
 
 
-def _replaced(wanted: Namespace, present: Optional[Namespace]) -> bool:
+def _replaced(wanted: Namespace, present: Namespace | None) -> bool:
     return present is not None and wanted.of != present.of
 
 
-def _links(
-    wanted: HostConfig, present: HostConfig
-) -> Tuple[Set[Tuple[str, str]], List[Step], List[Step], List[Step]]:
+def _links(wanted: HostConfig, present: HostConfig) -> tuple[set[tuple[str, str]], list[Step], list[Step], list[Step]]:
     """Keys of the links that go, the steps that remove, create and update."""
     for key, link in wanted.links.items():
         holder = present.links.get(key)
@@ -176,12 +172,16 @@ def _must_be_made(link: Link, wanted: HostConfig, present: HostConfig) -> bool:
     holder = present.links.get(link.key)
     if holder is None or holder.kind != link.kind or holder.owner != link.owner or holder.peer != link.peer:
         return True
-    return _replaced(wanted.namespaces[link.namespace], present.namespaces.get(link.namespace)) if link.namespace else False
+    return (
+        _replaced(wanted.namespaces[link.namespace], present.namespaces.get(link.namespace))
+        if link.namespace
+        else False
+    )
 
 
-def _one_end_each(keys: Iterable[Tuple[str, str]], where: HostConfig) -> List[Tuple[str, str]]:
+def _one_end_each(keys: Iterable[tuple[str, str]], where: HostConfig) -> list[tuple[str, str]]:
     """Of a pair the host's end, or the only one that is there: the other end shares its fate."""
-    chosen: List[Tuple[str, str]] = []
+    chosen: list[tuple[str, str]] = []
     for key in sorted(keys, key=lambda one: (one[0] != HOST, one)):
         if key in where.links and where.links[key].peer not in chosen:
             chosen.append(key)
@@ -210,8 +210,8 @@ def _foreign_link(link: Link) -> str:
 
 
 def _addresses(
-    wanted: HostConfig, present: HostConfig, fresh: Set[Tuple[str, str]], gone: Set[Tuple[str, str]]
-) -> List[Step]:
+    wanted: HostConfig, present: HostConfig, fresh: set[tuple[str, str]], gone: set[tuple[str, str]]
+) -> list[Step]:
     there = {each for each in present.addresses if (each.namespace, each.link) not in fresh | gone}
     doomed = sorted(there - wanted.addresses, key=_place)
     missing = sorted(wanted.addresses - there, key=_place)
@@ -220,31 +220,25 @@ def _addresses(
 
 
 def _routes(
-    wanted: HostConfig, present: HostConfig, fresh: Set[Tuple[str, str]], gone: Set[Tuple[str, str]]
-) -> List[Step]:
+    wanted: HostConfig, present: HostConfig, fresh: set[tuple[str, str]], gone: set[tuple[str, str]]
+) -> list[Step]:
     # A link that loses an address or goes down loses the routes that hang on it.
     shaken = {(each.namespace, each.link) for each in present.addresses - wanted.addresses}
     shaken |= {key for key, link in present.links.items() if not link.up}
     there = {each for each in present.routes if (each.namespace, each.link) not in fresh | gone}
     doomed = sorted((each for each in there - wanted.routes if (each.namespace, each.link) not in shaken), key=_place)
     missing = sorted(
-        (
-            each
-            for each in wanted.routes
-            if each not in there or (each.namespace, each.link) in shaken
-        ),
+        (each for each in wanted.routes if each not in there or (each.namespace, each.link) in shaken),
         key=_place,
     )
     return [*(Step(DELETE, before=each) for each in doomed), *(Step(CREATE, after=each) for each in missing)]
 
 
-def _place(each) -> Tuple[str, ...]:
+def _place(each) -> tuple[str, ...]:
     return (each.namespace, each.link, getattr(each, "address", ""), getattr(each, "destination", ""))
 
 
-def _sysctls(
-    wanted: HostConfig, present: HostConfig, fresh: Set[Tuple[str, str]], reborn: Set[str]
-) -> List[Step]:
+def _sysctls(wanted: HostConfig, present: HostConfig, fresh: set[tuple[str, str]], reborn: set[str]) -> list[Step]:
     steps = []
     for key, sysctl in wanted.sysctls.items():
         holder = present.sysctls.get(key)
@@ -261,13 +255,13 @@ def _sysctls(
     return steps
 
 
-def link_of(sysctl: Sysctl) -> Tuple[str, str]:
+def link_of(sysctl: Sysctl) -> tuple[str, str]:
     """The link that a setting below net/ipv?/conf belongs to; (namespace, "") for others."""
     parts = sysctl.path.split("/")
     return (sysctl.namespace, parts[3] if len(parts) == 5 and parts[2] == "conf" else "")
 
 
-def _firewall(wanted: FirewallLines, present: FirewallLines) -> Optional[FirewallSwap]:
+def _firewall(wanted: FirewallLines, present: FirewallLines) -> FirewallSwap | None:
     return None if dict(wanted) == dict(present) else FirewallSwap(present, wanted)
 
 

@@ -9,11 +9,11 @@ behind an address asks for a random one. Source: the ``--publish`` option in the
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Iterable, List, Optional, Tuple
 
 from . import _validate
-from ._errors import InvalidInput
+from ._errors import InvalidInput, quoted
 from ._model import PROTOCOLS
 
 PORTS = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9}))?", re.ASCII)
@@ -29,16 +29,16 @@ class PublishedPort:
 
     protocol: str
     container_port: int
-    host_ip: Optional[str] = None
-    host_ports: Optional[Tuple[int, int]] = None
+    host_ip: str | None = None
+    host_ports: tuple[int, int] | None = None
 
 
-def parse_published(subject: str, texts: Iterable[str]) -> List[PublishedPort]:
+def parse_published(subject: str, texts: Iterable[str]) -> list[PublishedPort]:
     """All ports that the texts publish, one entry a container port, in the order given."""
     return [port for text in texts for port in _published(subject, text)]
 
 
-def parse_exposed(subject: str, texts: Iterable[str]) -> List[PublishedPort]:
+def parse_exposed(subject: str, texts: Iterable[str]) -> list[PublishedPort]:
     """All ports that the texts expose (``80``, ``53/udp``, ``7000-7002``), each to be given a random host port."""
     found = []
     for text in texts:
@@ -48,7 +48,7 @@ def parse_exposed(subject: str, texts: Iterable[str]) -> List[PublishedPort]:
     return found
 
 
-def _published(subject: str, text: str) -> List[PublishedPort]:
+def _published(subject: str, text: str) -> list[PublishedPort]:
     body, protocol = _split_protocol(subject, "published_ports", text)
     host_ip, host, container = _split_fields(subject, text, body)
     first, last = _ports(subject, "published_ports", text, container)
@@ -70,19 +70,19 @@ def _published(subject: str, text: str) -> List[PublishedPort]:
     return [PublishedPort(protocol, first + i, host_ip, (host_first + i, host_first + i)) for i in range(count)]
 
 
-def _split_protocol(subject: str, option: str, text: str) -> Tuple[str, str]:
+def _split_protocol(subject: str, option: str, text: str) -> tuple[str, str]:
     body, slash, protocol = text.partition("/")
     if not slash:
         return body, PROTOCOLS[0]
     protocol = protocol.lower()
     if protocol not in PROTOCOLS:
         raise InvalidInput(
-            subject, option, text, f'has the unknown protocol "{protocol}"', "use one of: " + ", ".join(PROTOCOLS)
+            subject, option, text, f"has the unknown protocol {quoted(protocol)}", "use one of: " + ", ".join(PROTOCOLS)
         )
     return body, protocol
 
 
-def _split_fields(subject: str, text: str, body: str) -> Tuple[Optional[str], str, str]:
+def _split_fields(subject: str, text: str, body: str) -> tuple[str | None, str, str]:
     """Host address (canonical, or None), host ports and container ports, as yet unparsed."""
     bracketed = re.fullmatch(r"\[([^]]*)\]:(.*)", body)
     fields = [bracketed.group(1), *bracketed.group(2).split(":")] if bracketed else body.split(":")
@@ -93,7 +93,7 @@ def _split_fields(subject: str, text: str, body: str) -> Tuple[Optional[str], st
     return None, "" if len(fields) == 1 else fields[0], fields[-1]
 
 
-def _ports(subject: str, option: str, text: str, ports: str) -> Tuple[int, int]:
+def _ports(subject: str, option: str, text: str, ports: str) -> tuple[int, int]:
     match = PORTS.fullmatch(ports)
     if not match:
         raise InvalidInput(subject, option, text, "is not a port mapping", SYNTAX)

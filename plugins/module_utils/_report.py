@@ -8,10 +8,22 @@ Both come from the same steps, so check mode can't say anything but what the run
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
-from typing import Any, Dict, Iterable, List, Mapping, Set, Tuple
+from typing import Any
 
-from ._hostconfig import HOST, Address, FirewallLine, Held, Link, Namespace, Route, Sysctl, endpoint_owner, network_owner
+from ._hostconfig import (
+    HOST,
+    Address,
+    FirewallLine,
+    Held,
+    Link,
+    Namespace,
+    Route,
+    Sysctl,
+    endpoint_owner,
+    network_owner,
+)
 from ._intent import Item
 from ._model import State
 from ._plan import CREATE, Plan, Step
@@ -20,7 +32,7 @@ VERBS = {"create": "create", "update": "change", "delete": "remove"}
 RECORDS = (("network", "networks"), ("container", "containers"), ("endpoint", "endpoints"), ("port", "mappings"))
 
 
-def actions(plan: Plan) -> List[str]:
+def actions(plan: Plan) -> list[str]:
     """One line for each step, in order; of the firewall one for each rule."""
     lines = [_action(step) for step in (*plan.unlink, *plan.namespaces)]
     if plan.firewall is not None:
@@ -31,7 +43,7 @@ def actions(plan: Plan) -> List[str]:
     return lines + [_action(step) for step in (*plan.links, *plan.settings, *plan.farewell)]
 
 
-def diff(before: State, after: State, plan: Plan) -> Dict[str, str]:
+def diff(before: State, after: State, plan: Plan) -> dict[str, str]:
     """Before and after as text, one line a thing, with nothing in it that stays as it is."""
     old, new = _declared_lines(before, after)
     for step in plan.steps():
@@ -43,9 +55,9 @@ def diff(before: State, after: State, plan: Plan) -> Dict[str, str]:
     return {"before": "".join(f"{line}\n" for line in old), "after": "".join(f"{line}\n" for line in new)}
 
 
-def touched(before: State, after: State, plan: Plan) -> Set[Tuple[str, str]]:
+def touched(before: State, after: State, plan: Plan) -> set[tuple[str, str]]:
     """The networks and containers, as (kind, name), whose declaration or links a run changed."""
-    found: Set[Tuple[str, str]] = set()
+    found: set[tuple[str, str]] = set()
     for kind, attribute in RECORDS:
         for record in _changed_records(getattr(before, attribute), getattr(after, attribute)):
             found |= _concerned(kind, record)
@@ -56,11 +68,11 @@ def touched(before: State, after: State, plan: Plan) -> Set[Tuple[str, str]]:
     return found
 
 
-def item_changed(item: Item, concerned: Set[Tuple[str, str]]) -> bool:
+def item_changed(item: Item, concerned: set[tuple[str, str]]) -> bool:
     return (item.kind, item.name) in concerned
 
 
-def _declared_lines(before: State, after: State) -> Tuple[List[str], List[str]]:
+def _declared_lines(before: State, after: State) -> tuple[list[str], list[str]]:
     old, new = [], []
     for kind, attribute in RECORDS:
         was, now = getattr(before, attribute), getattr(after, attribute)
@@ -85,16 +97,16 @@ def _changed_records(was: Mapping[Any, Any], now: Mapping[Any, Any]) -> Iterable
             yield from (each for each in (was.get(key), now.get(key)) if each is not None)
 
 
-def _concerned(kind: str, record: Any) -> Set[Tuple[str, str]]:
+def _concerned(kind: str, record: Any) -> set[tuple[str, str]]:
     if kind in ("network", "container"):
         return {(kind, record.name)}
     found = {("container", record.container)}
     return found | {("network", record.network)} if kind == "endpoint" else found
 
 
-def _owners(*states: State) -> Dict[str, Set[Tuple[str, str]]]:
+def _owners(*states: State) -> dict[str, set[tuple[str, str]]]:
     """Whom a link's mark stands for."""
-    found: Dict[str, Set[Tuple[str, str]]] = {}
+    found: dict[str, set[tuple[str, str]]] = {}
     for state in states:
         for network in state.networks.values():
             found[network_owner(network.name)] = {("network", network.name)}
@@ -103,7 +115,7 @@ def _owners(*states: State) -> Dict[str, Set[Tuple[str, str]]]:
     return found
 
 
-def _concerned_by(thing: Any, owners: Mapping[str, Set[Tuple[str, str]]]) -> Set[Tuple[str, str]]:
+def _concerned_by(thing: Any, owners: Mapping[str, set[tuple[str, str]]]) -> set[tuple[str, str]]:
     if isinstance(thing, Link):
         return owners.get(thing.owner, set())
     name = thing.name if isinstance(thing, Namespace) else getattr(thing, "namespace", HOST)

@@ -10,8 +10,9 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+from collections.abc import Mapping
 from contextlib import closing
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Tuple
+from typing import Any, Callable, NamedTuple
 
 from ._errors import StateError
 from ._ledger import Ledger, SavedSysctl
@@ -72,7 +73,7 @@ CREATE TABLE pending (
 );
 """
 
-Rows = Dict[Tuple[Any, ...], Tuple[Any, ...]]
+Rows = dict[tuple[Any, ...], tuple[Any, ...]]
 
 
 class Table(NamedTuple):
@@ -80,8 +81,8 @@ class Table(NamedTuple):
 
     name: str
     keys: int
-    columns: Tuple[str, ...]
-    rows: Callable[[State, Ledger], List[Tuple[Any, ...]]]
+    columns: tuple[str, ...]
+    rows: Callable[[State, Ledger], list[tuple[Any, ...]]]
 
     def by_key(self, state: State, ledger: Ledger) -> Rows:
         return {row[: self.keys]: row for row in self.rows(state, ledger)}
@@ -93,7 +94,7 @@ class Store:
     def __init__(self, path: str = PATH) -> None:
         self._path = path
 
-    def load(self) -> Tuple[State, Ledger]:
+    def load(self) -> tuple[State, Ledger]:
         """What was declared, and what the host is owed. Raises StateError."""
         if not os.path.exists(self._path):
             return State(), Ledger()
@@ -105,7 +106,7 @@ class Store:
         except (sqlite3.Error, ValueError, KeyError) as error:
             raise self._unreadable(error) from error
 
-    def save(self, before: Tuple[State, Ledger], after: Tuple[State, Ledger]) -> None:
+    def save(self, before: tuple[State, Ledger], after: tuple[State, Ledger]) -> None:
         """Replace one content by the other, in one transaction. Raises StateError and leaves the file as it was."""
         try:
             os.makedirs(os.path.dirname(self._path), mode=0o700, exist_ok=True)
@@ -117,7 +118,9 @@ class Store:
                     connection.execute(f"PRAGMA user_version = {VERSION}")
                 _write(connection, before, after)
         except (sqlite3.Error, OSError) as error:
-            raise StateError(f'state file "{self._path}": can\'t be written ({error}); see to that and run again') from error
+            raise StateError(
+                f'state file "{self._path}": can\'t be written ({error}); see to that and run again'
+            ) from error
 
     def _connect(self, mode: str) -> sqlite3.Connection:
         connection = sqlite3.connect(f"file:{self._path}?mode={mode}", uri=True, isolation_level=None, timeout=30)
@@ -135,18 +138,19 @@ class Store:
 
     def _unreadable(self, error: Exception) -> StateError:
         return StateError(
-            f'state file "{self._path}": can\'t be read ({error}); restore it from a backup, or move it away to start anew'
+            f'state file "{self._path}": can\'t be read ({error}); restore it from a backup, or move it away to '
+            "start anew"
         )
 
 
-def _read(connection: sqlite3.Connection) -> Tuple[State, Ledger]:
+def _read(connection: sqlite3.Connection) -> tuple[State, Ledger]:
     connection.row_factory = sqlite3.Row
     every = connection.execute
-    blocks: Dict[str, List[IpamBlock]] = {}
+    blocks: dict[str, list[IpamBlock]] = {}
     for row in every("SELECT * FROM ipam ORDER BY network, position"):
         block = IpamBlock(row["subnet"], row["gateway"], row["iprange"], json.loads(row["aux_addresses"]))
         blocks.setdefault(row["network"], []).append(block)
-    addresses: Dict[Tuple[str, str], List[str]] = {}
+    addresses: dict[tuple[str, str], list[str]] = {}
     for row in every("SELECT * FROM address ORDER BY position"):
         addresses.setdefault((row["network"], row["container"]), []).append(row["address"])
     counter = every("SELECT value FROM counter WHERE name = 'serial'").fetchone()
@@ -171,7 +175,7 @@ def _read(connection: sqlite3.Connection) -> Tuple[State, Ledger]:
     return state, ledger
 
 
-def _network(row: Mapping[str, Any], blocks: List[IpamBlock]) -> Network:
+def _network(row: Mapping[str, Any], blocks: list[IpamBlock]) -> Network:
     return Network(
         id=row["id"],
         name=row["name"],
@@ -198,7 +202,7 @@ def _container(row: Mapping[str, Any]) -> Container:
     )
 
 
-def _endpoint(row: Mapping[str, Any], addresses: List[str]) -> Endpoint:
+def _endpoint(row: Mapping[str, Any], addresses: list[str]) -> Endpoint:
     return Endpoint(
         id=row["id"],
         network=row["network"],
@@ -224,9 +228,7 @@ def _mapping(row: Mapping[str, Any]) -> PortMapping:
     )
 
 
-def _write(
-    connection: sqlite3.Connection, before: Tuple[State, Ledger], after: Tuple[State, Ledger]
-) -> None:
+def _write(connection: sqlite3.Connection, before: tuple[State, Ledger], after: tuple[State, Ledger]) -> None:
     changes = [(table, table.by_key(*before), table.by_key(*after)) for table in TABLES]
     for table, old, new in changes:
         where = " AND ".join(f"{column} = ?" for column in table.columns[: table.keys])
@@ -242,7 +244,7 @@ def _dump(value: Any) -> str:
     return json.dumps(dict(value) if isinstance(value, Mapping) else list(value), sort_keys=True)
 
 
-def _statements(script: str) -> List[str]:
+def _statements(script: str) -> list[str]:
     """The statements of a script; a trigger's body has semicolons of its own."""
     found, current = [], ""
     for line in script.strip().splitlines(keepends=True):
@@ -310,9 +312,7 @@ TABLES = (
         ],
     ),
     Table("counter", 1, ("name", "value"), lambda state, _ledger: [("serial", state.serial)] if state.serial else []),
-    Table(
-        "owned_namespace", 1, ("name", "target"), lambda _state, ledger: [*ledger.namespaces.items()]
-    ),
+    Table("owned_namespace", 1, ("name", "target"), lambda _state, ledger: [*ledger.namespaces.items()]),
     Table(
         "saved_sysctl",
         2,

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import re
-from typing import Optional
 
 from ._errors import InvalidInput
 
@@ -102,7 +101,7 @@ def sysctl(subject: str, key: str) -> str:
     return path
 
 
-def choice(subject: str, option: str, value: str, allowed, remedy: Optional[str] = None) -> str:
+def choice(subject: str, option: str, value: str, allowed, remedy: str | None = None) -> str:
     """One of a fixed set of words."""
     if value not in allowed:
         raise InvalidInput(subject, option, value, "is unknown", remedy or "use one of: " + ", ".join(allowed))

@@ -1,5 +1,4 @@
 #!/usr/bin/python
-# -*- coding: utf-8 -*-
 # SPDX-FileCopyrightText: Bridgework contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
@@ -164,6 +163,7 @@ containers:
 """
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible_collections.bridgework.network.plugins.module_utils import _inspect
 from ansible_collections.bridgework.network.plugins.module_utils._ansible import (
     FIREWALL_BACKEND,

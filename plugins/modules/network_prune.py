@@ -1,5 +1,4 @@
 #!/usr/bin/python
-# -*- coding: utf-8 -*-
 # SPDX-FileCopyrightText: Bridgework contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
@@ -83,6 +82,7 @@ kept:
 """
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible_collections.bridgework.network.plugins.module_utils._ansible import FIREWALL_BACKEND, run
 from ansible_collections.bridgework.network.plugins.module_utils._intent.prune import PruneSpec, apply_prune
 

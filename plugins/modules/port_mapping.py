@@ -1,5 +1,4 @@
 #!/usr/bin/python
-# -*- coding: utf-8 -*-
 # SPDX-FileCopyrightText: Bridgework contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
@@ -28,7 +27,8 @@ options:
     description:
       - Ports in Docker's syntax, C([[ADDRESS:]HOST_PORT:]CONTAINER_PORT[/PROTOCOL]).
       - Without a host port a free one is chosen once, and stays.
-      - Ranges of equal length are mapped one to one; of a range for a single container port the first free one is taken.
+      - Ranges of equal length are mapped one to one.
+      - Of a range of host ports for a single container port, the first free one is taken.
     type: list
     elements: str
     aliases: [ports]
@@ -157,6 +157,7 @@ mappings:
 """
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible_collections.bridgework.network.plugins.module_utils import _inspect
 from ansible_collections.bridgework.network.plugins.module_utils._ansible import (
     FIREWALL_BACKEND,

@@ -14,7 +14,6 @@ import shlex
 import shutil
 import subprocess
 from collections import defaultdict
-from typing import Dict, List, Tuple
 
 from .._errors import HostError, KernelError
 from .._hostconfig import FirewallLines
@@ -41,7 +40,7 @@ class Iptables:
     def render(self, ruleset: Ruleset) -> FirewallLines:
         if not ruleset.networks:
             return {}
-        places: Dict[str, Tuple[str, ...]] = {
+        places: dict[str, tuple[str, ...]] = {
             "ip raw BRIDGEWORK-RAW": tuple(_raw(ruleset.networks)),
             "ip nat BRIDGEWORK-PORTS": tuple(map(_port, ruleset.ports)),
             "ip nat BRIDGEWORK-SNAT": tuple(_snat(ruleset.networks)),
@@ -62,7 +61,7 @@ class Iptables:
         path = _find(restore)
         if path is None:
             raise HostError(
-                f"firewall_backend \"iptables\": the command {restore} is missing; install the package iptables"
+                f'firewall_backend "iptables": the command {restore} is missing; install the package iptables'
             )
         script = transaction(wanted, present)
         _run([path, "--noflush", "-w", "10", "--test"], script)
@@ -71,7 +70,7 @@ class Iptables:
 
 def parse(family: str, saved: str) -> FirewallLines:
     """Our lines in the output of iptables-save, each in its normal form; foreign ones are left out."""
-    found: Dict[str, List[str]] = {}
+    found: dict[str, list[str]] = {}
     table = ""
     for line in saved.splitlines():
         if line.startswith("*"):
@@ -105,7 +104,7 @@ def normal(rule: str) -> str:
 
 def transaction(wanted: FirewallLines, present: FirewallLines) -> str:
     """The input of iptables-restore --noflush that turns our present lines into the wanted ones."""
-    tables: Dict[str, List[str]] = defaultdict(list)
+    tables: dict[str, list[str]] = defaultdict(list)
     for place in sorted({*wanted, *present}):
         _family, table, chain = place.split(" ")
         if chain.startswith(PREFIX):
@@ -121,7 +120,7 @@ def transaction(wanted: FirewallLines, present: FirewallLines) -> str:
     return "".join("\n".join([f"*{table}", *lines, "COMMIT", ""]) for table, lines in sorted(tables.items()))
 
 
-def _raw(networks: Tuple[NetworkRules, ...]) -> List[str]:
+def _raw(networks: tuple[NetworkRules, ...]) -> list[str]:
     lines = [f"{side} {LOOPBACK} -i {network.device} -j DROP" for network in networks for side in ("-s", "-d")]
     lines.append("-m addrtype --dst-type LOCAL -j RETURN")
     lines += [f"-d {subnet} ! -i {network.device} -j DROP" for network in networks for subnet in network.subnets]
@@ -136,7 +135,7 @@ def _port(port: PortRule) -> str:
     )
 
 
-def _snat(networks: Tuple[NetworkRules, ...]) -> List[str]:
+def _snat(networks: tuple[NetworkRules, ...]) -> list[str]:
     lines = []
     for network in networks:
         if network.internal:
@@ -149,7 +148,7 @@ def _snat(networks: Tuple[NetworkRules, ...]) -> List[str]:
     return lines
 
 
-def _forward(networks: Tuple[NetworkRules, ...]) -> List[str]:
+def _forward(networks: tuple[NetworkRules, ...]) -> list[str]:
     """First what may enter a bridge, then that nothing else does, last that the rest may leave."""
     lines = []
     for network in networks:
@@ -179,7 +178,7 @@ def _jumps_to_us(rule: str) -> bool:
     return any(word in ("-j", "-g") and target.startswith(PREFIX) for word, target in zip(words, words[1:]))
 
 
-def _words(rule: str) -> List[str]:
+def _words(rule: str) -> list[str]:
     try:
         return shlex.split(rule)
     except ValueError:  # an unbalanced quote, in a foreign rule
@@ -191,10 +190,8 @@ def _find(tool: str):
     return shutil.which(tool, path=path + ":/usr/local/sbin:/usr/sbin:/sbin")
 
 
-def _run(command: List[str], script: str) -> str:
-    result = subprocess.run(
-        command, input=script, stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True, check=False
-    )
+def _run(command: list[str], script: str) -> str:
+    result = subprocess.run(command, input=script, capture_output=True, text=True, check=False)
     if result.returncode != 0:
         reason = " ".join(result.stderr.split()) or f"exit code {result.returncode}"
         raise KernelError(f"{os.path.basename(command[0])} refused the rule set: {reason}")

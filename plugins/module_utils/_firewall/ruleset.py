@@ -4,7 +4,7 @@
 
 Every backend gives it this meaning, with connection tracking:
 
-* Into a network's bridge from elsewhere goes what belongs to a flow that is allowed, and what was published. Nothing else.
+* Into a network's bridge from elsewhere goes what belongs to a flow that is allowed, and what was published.
 * Between containers on one bridge all goes, unless ``icc`` is off; then only what was published.
 * Out of the bridge all goes, unless the network is internal; then nothing crosses the bridge in either direction.
 * A packet from elsewhere that is addressed to a container directly is dropped before anything else sees it.
@@ -18,7 +18,6 @@ Every backend gives it this meaning, with connection tracking:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Tuple
 
 
 @dataclass(frozen=True)
@@ -26,7 +25,7 @@ class NetworkRules:
     """One network. ``subnets`` are in CIDR form."""
 
     device: str
-    subnets: Tuple[str, ...]
+    subnets: tuple[str, ...]
     internal: bool = False
     icc: bool = True
     masquerade: bool = True
@@ -47,5 +46,5 @@ class PortRule:
 class Ruleset:
     """The whole firewall of one host; empty where no network is declared."""
 
-    networks: Tuple[NetworkRules, ...] = ()
-    ports: Tuple[PortRule, ...] = ()
+    networks: tuple[NetworkRules, ...] = ()
+    ports: tuple[PortRule, ...] = ()

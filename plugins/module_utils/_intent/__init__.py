@@ -9,7 +9,6 @@ arguments, and returns what it has to say of each item.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Optional
 
 
 @dataclass(frozen=True)
@@ -19,4 +18,4 @@ class Item:
     kind: str
     name: str
     state: str
-    error: Optional[str] = None
+    error: str | None = None

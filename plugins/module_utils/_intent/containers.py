@@ -4,8 +4,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, List, Mapping, Optional, Sequence, Tuple
+from typing import Any
 
 from .. import _options, _validate
 from .._errors import InUse, InvalidInput, quoted
@@ -22,10 +23,10 @@ class ContainerSpec:
 
     name: str
     mode: str = "bridge"
-    target: Optional[str] = None
-    endpoint: Optional[EndpointSpec] = None
-    sysctls: Optional[Mapping[str, str]] = None
-    labels: Optional[Mapping[str, str]] = None
+    target: str | None = None
+    endpoint: EndpointSpec | None = None
+    sysctls: Mapping[str, str] | None = None
+    labels: Mapping[str, str] | None = None
     state: str = "present"
 
     @classmethod
@@ -57,7 +58,7 @@ class BridgeSpec:
 
     network: NetworkSpec
     device: str
-    containers: Tuple[ContainerSpec, ...] = ()
+    containers: tuple[ContainerSpec, ...] = ()
     force: bool = False
     state: str = "present"
 
@@ -100,7 +101,7 @@ class BridgeSpec:
         return not self.containers or any(each.mode == "bridge" for each in present)
 
 
-def apply_bridge(state: State, facts: Facts, spec: BridgeSpec) -> List[Item]:
+def apply_bridge(state: State, facts: Facts, spec: BridgeSpec) -> list[Item]:
     """The bridge and the listed containers are as the spec says; containers not listed are left alone."""
     if spec.state == "absent":
         return _remove_all(state, spec)
@@ -108,18 +109,25 @@ def apply_bridge(state: State, facts: Facts, spec: BridgeSpec) -> List[Item]:
     for each in _sharers_first(state, leaving):
         _remove(state, each.name, spec.force)
     network = _on_device(state, spec.device)
+    if network is None and spec.network.name in state.networks:
+        raise InvalidInput(
+            f'bridge "{spec.device}"',
+            "name",
+            spec.device,
+            f"is the name of a network whose bridge is {state.networks[spec.network.name].device}",
+            "give that bridge, or choose another name",
+        )
     wanted = spec.network if network is None else replace(spec.network, name=network.name)
     if spec.needs_bridge:
         network = networks.ensure(state, facts, wanted)
-    # A target that the same task declares comes before the containers that share its namespace.
-    for each in sorted(spec.containers, key=lambda one: one.mode == "container"):
+    for each in _targets_first(spec.containers):
         if each.state == "present":
             _ensure(state, facts, network, each, spec.force)
     items = [Item("container", each.name, each.state) for each in spec.containers]
     return [*([Item("network", wanted.name, "present")] if spec.needs_bridge else []), *items]
 
 
-def _remove_all(state: State, spec: BridgeSpec) -> List[Item]:
+def _remove_all(state: State, spec: BridgeSpec) -> list[Item]:
     for each in _sharers_first(state, spec.containers):
         _remove(state, each.name, spec.force)
     network = _on_device(state, spec.device)
@@ -134,7 +142,7 @@ def _remove(state: State, name: str, force: bool) -> None:
         remove_container(state, name, force)
 
 
-def _sharers_first(state: State, specs: Sequence[ContainerSpec]) -> List[ContainerSpec]:
+def _sharers_first(state: State, specs: Sequence[ContainerSpec]) -> list[ContainerSpec]:
     """Listed together, a container and those that share its namespace go in one task, whatever their order."""
 
     def depth(name: str) -> int:
@@ -143,11 +151,27 @@ def _sharers_first(state: State, specs: Sequence[ContainerSpec]) -> List[Contain
     return sorted(specs, key=lambda spec: depth(spec.name))
 
 
-def _on_device(state: State, device: str) -> Optional[Network]:
+def _targets_first(specs: Sequence[ContainerSpec]) -> list[ContainerSpec]:
+    """A target that the same task declares comes before the containers that share its namespace."""
+    targets = {spec.name: spec.target for spec in specs if spec.state == "present"}
+
+    def hops(spec: ContainerSpec) -> int:
+        seen, target = [spec.name], targets.get(spec.name)
+        while target is not None:
+            if target in seen:
+                raise _leads_back(spec)
+            seen.append(target)
+            target = targets.get(target)
+        return len(seen)
+
+    return sorted(specs, key=hops)
+
+
+def _on_device(state: State, device: str) -> Network | None:
     return next((network for network in state.networks.values() if network.device == device), None)
 
 
-def _ensure(state: State, facts: Facts, network: Optional[Network], spec: ContainerSpec, force: bool) -> None:
+def _ensure(state: State, facts: Facts, network: Network | None, spec: ContainerSpec, force: bool) -> None:
     container = state.containers.get(spec.name)
     if container is None:
         container = new_container(state, facts, spec.name, spec.mode, spec.target)
@@ -190,31 +214,46 @@ def _refuse_uprooting(state: State, facts: Facts, container: Container, spec: Co
 
 def _resolve_target(state: State, facts: Facts, spec: ContainerSpec) -> None:
     """The target exists, and following targets never leads back here."""
-    subject = f'container "{spec.name}"'
     target = str(spec.target)
     if target not in state.containers:
         if not facts.has_namespace(target):
             raise InvalidInput(
-                subject, "target", target, "is no container on this host", "declare that container first"
+                f'container "{spec.name}"',
+                "target",
+                target,
+                "is no container on this host",
+                "declare that container first",
             )
         new_container(state, facts, target, "none")
     seen = [spec.name]
     while target is not None:
         if target in seen:
-            raise InvalidInput(
-                subject, "target", str(spec.target), "leads back to the container itself", "name another container"
-            )
+            raise _leads_back(spec)
         seen.append(target)
         target = state.containers[target].target  # type: ignore[assignment]
 
 
-def _check_target(subject: str, name: str, mode: str, target: Optional[str]) -> None:
+def _leads_back(spec: ContainerSpec) -> InvalidInput:
+    return InvalidInput(
+        f'container "{spec.name}"',
+        "target",
+        spec.target,
+        "leads back to the container itself",
+        "name another container",
+    )
+
+
+def _check_target(subject: str, name: str, mode: str, target: str | None) -> None:
     if mode != "container":
         if target is not None:
-            raise InvalidInput(subject, "target", target, f"is given with mode {mode}", "use mode container, or leave it out")
+            raise InvalidInput(
+                subject, "target", target, f"is given with mode {mode}", "use mode container, or leave it out"
+            )
         return
     if not target:
-        raise InvalidInput(subject, "mode", mode, "is given without a target", "name the container to share with in target")
+        raise InvalidInput(
+            subject, "mode", mode, "is given without a target", "name the container to share with in target"
+        )
     _validate.name(subject, "target", target)
     if target == name:
         raise InvalidInput(subject, "target", target, "is the container itself", "name another container")
@@ -228,7 +267,11 @@ def _check_mode_options(subject: str, mode: str, params: Mapping[str, Any]) -> N
     for option in options:
         if params.get(option):
             raise InvalidInput(
-                subject, option, params[option], f"can't be set with mode {mode}", f"leave {option} out, or use mode bridge"
+                subject,
+                option,
+                params[option],
+                f"can't be set with mode {mode}",
+                f"leave {option} out, or use mode bridge",
             )
 
 

@@ -4,8 +4,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Mapping, Optional, Tuple
+from typing import Any
 
 from .. import _ipam, _validate
 from .._errors import InUse, InvalidInput
@@ -18,10 +19,10 @@ class EndpointSpec:
     """What a task says of one endpoint; None leaves a choice to us, or an existing endpoint as it is."""
 
     container: str
-    ipv4_address: Optional[str] = None
-    mac_address: Optional[str] = None
-    interface_name: Optional[str] = None
-    aliases: Optional[Tuple[str, ...]] = None
+    ipv4_address: str | None = None
+    mac_address: str | None = None
+    interface_name: str | None = None
+    aliases: tuple[str, ...] | None = None
     state: str = "present"
 
     @classmethod
@@ -40,7 +41,7 @@ class EndpointSpec:
         )
 
 
-def new_container(state: State, facts: Facts, name: str, mode: str, target: Optional[str] = None) -> Container:
+def new_container(state: State, facts: Facts, name: str, mode: str, target: str | None = None) -> Container:
     """A record for a container that is not declared yet."""
     known = {container.id for container in state.containers.values()}
     container = Container(
@@ -170,7 +171,7 @@ def _address(state: State, network: Network, container: str, spec: EndpointSpec)
     return _ipam.given_address(subject, "ipv4_address", spec.ipv4_address, block, holders)
 
 
-def _free_mac(state: State, subject: str, spec: EndpointSpec) -> Optional[str]:
+def _free_mac(state: State, subject: str, spec: EndpointSpec) -> str | None:
     if spec.mac_address is None:
         return None
     for endpoint in state.endpoints.values():

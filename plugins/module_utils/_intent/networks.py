@@ -4,8 +4,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, List, Mapping, Optional, Sequence, Tuple
+from typing import Any
 
 from .. import _ipam, _options, _validate
 from .._errors import BridgeworkError, InUse, InvalidInput, quoted
@@ -23,15 +24,15 @@ class NetworkSpec:
     """What a task says of one network; None leaves a default, or an existing network as it is."""
 
     name: str
-    driver: Optional[str] = None
-    driver_options: Optional[Mapping[str, str]] = None
-    ipam_config: Optional[Tuple[Mapping[str, Any], ...]] = None
-    internal: Optional[bool] = None
-    attachable: Optional[bool] = None
-    labels: Optional[Mapping[str, str]] = None
-    connected: Optional[Tuple[str, ...]] = None
+    driver: str | None = None
+    driver_options: Mapping[str, str] | None = None
+    ipam_config: tuple[Mapping[str, Any], ...] | None = None
+    internal: bool | None = None
+    attachable: bool | None = None
+    labels: Mapping[str, str] | None = None
+    connected: tuple[str, ...] | None = None
     appends: bool = False
-    endpoints: Tuple[EndpointSpec, ...] = ()
+    endpoints: tuple[EndpointSpec, ...] = ()
     force: bool = False
     state: str = "present"
 
@@ -59,7 +60,7 @@ class NetworkSpec:
         )
 
 
-def apply_networks(state: State, facts: Facts, specs: Sequence[NetworkSpec]) -> List[Item]:
+def apply_networks(state: State, facts: Facts, specs: Sequence[NetworkSpec]) -> list[Item]:
     """All networks are as their specs say. One that can't be removed is reported and doesn't stop the others."""
     _refuse_repeats(specs)
     items = []
@@ -118,7 +119,7 @@ def drop(state: State, network: Network, force: bool) -> None:
     del state.networks[network.name]
 
 
-def find(state: State, reference: str) -> Optional[Network]:
+def find(state: State, reference: str) -> Network | None:
     """The network of that name, full ID or unique ID prefix."""
     if reference in state.networks:
         return state.networks[reference]
@@ -127,7 +128,9 @@ def find(state: State, reference: str) -> Optional[Network]:
     found = [network for network in state.networks.values() if network.id.startswith(reference)]
     if len(found) > 1:
         names = ", ".join(f'"{network.name}"' for network in found)
-        raise InvalidInput(f'network "{reference}"', "name", reference, f"is the ID prefix of {names}", "give more of it")
+        raise InvalidInput(
+            f'network "{reference}"', "name", reference, f"is the ID prefix of {names}", "give more of it"
+        )
     return found[0] if found else None
 
 
@@ -140,7 +143,11 @@ def _create(state: State, facts: Facts, spec: NetworkSpec) -> Network:
     subject = f'network "{spec.name}"'
     if spec.name in PREDEFINED_NETWORKS and spec.name != PREDEFINED_BRIDGE:
         raise InvalidInput(
-            subject, "", "", "is predefined and has no endpoints", f'use netns_bridge with the container mode {spec.name}'
+            subject,
+            "",
+            "",
+            "is predefined and has no endpoints",
+            f"use netns_bridge with the container mode {spec.name}",
         )
     driver = _validate.choice(subject, "driver", spec.driver or DRIVERS[0], DRIVERS)
     known = {network.id for network in state.networks.values()}
@@ -285,7 +292,7 @@ def _refuse_overlap(state: State, subject: str, block: IpamBlock, name: str) -> 
             )
 
 
-def _free_device(state: State, subject: str, device: str, existing: Optional[Network]) -> str:
+def _free_device(state: State, subject: str, device: str, existing: Network | None) -> str:
     _validate.interface(subject, _options.BRIDGE_NAME, device)
     for other in state.networks.values():
         if other.device == device and (existing is None or other.name != existing.name):

@@ -5,8 +5,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
+from typing import Any
 
 from .. import _ipam, _portspec, _validate
 from .._errors import InUse, InvalidInput, quoted
@@ -21,8 +22,8 @@ class MappingSpec:
     """What a task says of one container's published ports."""
 
     container: str
-    ports: Tuple[PublishedPort, ...]
-    network: Optional[str] = None
+    ports: tuple[PublishedPort, ...]
+    network: str | None = None
     exclusive: bool = False
     state: str = "present"
 
@@ -36,17 +37,27 @@ class MappingSpec:
         if params.get("publish_all_ports"):
             if not exposed:
                 raise InvalidInput(
-                    subject, "publish_all_ports", "true", "is set without exposed_ports", "list the container's ports there"
+                    subject,
+                    "publish_all_ports",
+                    "true",
+                    "is set without exposed_ports",
+                    "list the container's ports there",
                 )
             ports += exposed
         state = params.get("state") or "present"
         exclusive = bool(params.get("exclusive"))
         if not ports and state == "present" and not exclusive:
-            raise InvalidInput(subject, "", "", "no port is given", "set published_ports, or publish_all_ports with exposed_ports")
+            raise InvalidInput(
+                subject, "", "", "no port is given", "set published_ports, or publish_all_ports with exposed_ports"
+            )
         for port in ports:
             if port.host_ip is not None and ":" in port.host_ip:
                 raise InvalidInput(
-                    subject, "published_ports", port.host_ip, "is an IPv6 address, which networks don't have yet", "use IPv4"
+                    subject,
+                    "published_ports",
+                    port.host_ip,
+                    "is an IPv6 address, which networks don't have yet",
+                    "use IPv4",
                 )
         network = params.get("network")
         return cls(
@@ -58,7 +69,7 @@ class MappingSpec:
         )
 
 
-def apply_mappings(state: State, facts: Facts, specs: Sequence[MappingSpec]) -> List[Item]:
+def apply_mappings(state: State, facts: Facts, specs: Sequence[MappingSpec]) -> list[Item]:
     """The containers' ports are published as the specs say."""
     ports = _PortTable(state, facts)
     # What goes makes room for what comes.
@@ -78,10 +89,10 @@ def apply_mappings(state: State, facts: Facts, specs: Sequence[MappingSpec]) -> 
     return [Item("container", spec.container, spec.state) for spec in specs]
 
 
-def _existing(state: State, spec: MappingSpec) -> List[Optional[PortMapping]]:
+def _existing(state: State, spec: MappingSpec) -> list[PortMapping | None]:
     """For each port of the spec, the mapping that already serves it, or None; no mapping serves two."""
     candidates = state.mappings_of(spec.container)
-    found: List[Optional[PortMapping]] = []
+    found: list[PortMapping | None] = []
     for port in spec.ports:
         match = next((mapping for mapping in candidates if _serves(mapping, port)), None)
         if match is not None:
@@ -101,7 +112,7 @@ def _serves(mapping: PortMapping, port: PublishedPort) -> bool:
 
 
 def _publish(
-    state: State, facts: Facts, ports: _PortTable, spec: MappingSpec, existing: Sequence[Optional[PortMapping]]
+    state: State, facts: Facts, ports: _PortTable, spec: MappingSpec, existing: Sequence[PortMapping | None]
 ) -> None:
     _check_container(state, spec)
     for port, mapping in zip(spec.ports, existing):
@@ -179,7 +190,11 @@ def _check_container(state: State, spec: MappingSpec) -> None:
         )
     if container.mode == "container":
         raise InvalidInput(
-            subject, "container", spec.container, f'shares the namespace of "{container.target}"', "publish on that container"
+            subject,
+            "container",
+            spec.container,
+            f'shares the namespace of "{container.target}"',
+            "publish on that container",
         )
     if container.mode == "host":
         raise InvalidInput(
@@ -226,16 +241,17 @@ class _PortTable:
     def __init__(self, state: State, facts: Facts) -> None:
         self._state = state
         self._facts = facts
-        self._mapped: Dict[Tuple[str, int], List[PortMapping]] = defaultdict(list)
-        self._listening: Dict[str, Dict[int, List[Listener]]] = {}
+        self._mapped: dict[tuple[str, int], list[PortMapping]] = defaultdict(list)
+        self._listening: dict[str, dict[int, list[Listener]]] = {}
         for mapping in state.mappings.values():
             self._mapped[(mapping.protocol, mapping.host_port)].append(mapping)
 
-    def clash(self, protocol: str, host_ip: str, port: int) -> Optional[str]:
+    def clash(self, protocol: str, host_ip: str, port: int) -> str | None:
         """Who keeps the port from being published on the address, in words; None where nobody does."""
         for mapping in self._mapped.get((protocol, port), ()):
             if _same_socket(mapping.host_ip, host_ip):
-                return f'container "{mapping.container}" ({mapping.host_ip}:{port} leads to its port {mapping.container_port})'
+                where = f"{mapping.host_ip}:{port} leads to its port {mapping.container_port}"
+                return f'container "{mapping.container}" ({where})'
         for listener in self._listeners(protocol).get(port, ()):
             if _same_socket(listener.address, host_ip):
                 return self._facts.holder_of(listener)
@@ -255,7 +271,7 @@ class _PortTable:
 
     def _listeners(self, protocol: str) -> Mapping[int, Iterable[Listener]]:
         if protocol not in self._listening:
-            found: Dict[int, List[Listener]] = defaultdict(list)
+            found: dict[int, list[Listener]] = defaultdict(list)
             for listener in self._facts.listeners(protocol):
                 found[listener.port].append(listener)
             self._listening[protocol] = found

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import List, Optional, Tuple
 
 from .._facts import Facts
 from .._model import Network, State
@@ -26,8 +25,8 @@ class PruneSpec:
 class Pruned:
     """What a prune removes, and what it keeps, with the reason for each."""
 
-    items: List[Item] = field(default_factory=list)
-    kept: List[Tuple[str, str, str]] = field(default_factory=list)  # kind, name, reason
+    items: list[Item] = field(default_factory=list)
+    kept: list[tuple[str, str, str]] = field(default_factory=list)  # kind, name, reason
 
 
 def apply_prune(state: State, facts: Facts, spec: PruneSpec) -> Pruned:
@@ -57,7 +56,7 @@ def _prune_containers(state: State, facts: Facts, pruned: Pruned) -> None:
     pruned.kept += [("container", name, reasons[name]) for name in sorted(state.containers)]
 
 
-def _why_container_stays(state: State, facts: Facts, name: str) -> Optional[str]:
+def _why_container_stays(state: State, facts: Facts, name: str) -> str | None:
     if state.containers[name].mode == "host":
         return "it is a handle on the host's own namespace"
     sharers = state.sharers_of(name)
@@ -79,7 +78,7 @@ def _prune_networks(state: State, pruned: Pruned) -> None:
         pruned.items.append(Item("network", name, "absent"))
 
 
-def _why_network_stays(state: State, network: Network) -> Optional[str]:
+def _why_network_stays(state: State, network: Network) -> str | None:
     if network.predefined:
         return "it is predefined"
     users = [endpoint.container for endpoint in state.endpoints_on(network.name)]

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from typing import Callable, Dict, Tuple
+from typing import Callable
 
 from .._firewall import Backend
 from .._hostconfig import Address, Link, Namespace, Route, Sysctl
@@ -43,7 +43,8 @@ def _create_namespace(kernel: Kernel, step: Step) -> None:
 
 def _delete_namespace(kernel: Kernel, step: Step) -> None:
     kernel.netlink.forget(step.thing.name)
-    kernel.namespaces.remove(step.thing.name)
+    # A handle is made again by leading it to where it led.
+    kernel.namespaces.remove(step.thing.name, keep=step.thing.of is None)
 
 
 def _create_link(kernel: Kernel, step: Step) -> None:
@@ -53,7 +54,7 @@ def _create_link(kernel: Kernel, step: Step) -> None:
         kernel.netlink.add_pair(step.thing, step.peer)
 
 
-_ACTIONS: Dict[Tuple[type, str], Callable[[Kernel, Step], None]] = {
+_ACTIONS: dict[tuple[type, str], Callable[[Kernel, Step], None]] = {
     (Namespace, CREATE): _create_namespace,
     (Namespace, UPDATE): lambda kernel, step: kernel.netlink.set_loopback(step.thing.name, step.thing.loopback_up),
     (Namespace, DELETE): _delete_namespace,

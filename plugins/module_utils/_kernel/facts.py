@@ -6,14 +6,14 @@ from __future__ import annotations
 
 import datetime
 import os
-from functools import lru_cache
-from typing import FrozenSet, List, Sequence, Set, Tuple
+from collections.abc import Sequence
+from functools import cache
 
 from .._facts import Listener
 from .._hostconfig import HOST, OWNER_PREFIX
 from . import sockets
-from .netlink import Netlink
 from .namespaces import Namespaces
+from .netlink import Netlink
 from .sysctl import Sysctls
 
 DEFAULT_EPHEMERAL = (49153, 65535)  # Docker's, where the kernel doesn't say
@@ -29,7 +29,7 @@ class HostFacts:
         self.machine_id = _first_line("/etc/machine-id")
         self.now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
-    @lru_cache(maxsize=None)  # noqa: B019 - one object a run
+    @cache  # noqa: B019 - one object a run
     def used_subnets(self) -> Sequence[str]:
         ours = {link.get_attr("IFLA_IFNAME") for link in self._netlink.links(HOST) if _is_ours(link)}
         return [*self._netlink.foreign_destinations(HOST, ours.__contains__), *_nameservers()]
@@ -41,13 +41,13 @@ class HostFacts:
         process = sockets.holder_of(listener.inode) or "that can't be seen from here"
         return f"process {process}, which listens on {listener.address}:{listener.port}"
 
-    def ephemeral_ports(self) -> Tuple[int, int]:
+    def ephemeral_ports(self) -> tuple[int, int]:
         found = self._read("net/ipv4/ip_local_port_range").split()
         return (int(found[0]), int(found[1])) if len(found) == 2 else DEFAULT_EPHEMERAL
 
-    @lru_cache(maxsize=None)  # noqa: B019
-    def reserved_ports(self) -> FrozenSet[int]:
-        found: Set[int] = set()
+    @cache  # noqa: B019
+    def reserved_ports(self) -> frozenset[int]:
+        found: set[int] = set()
         for part in filter(None, self._read("net/ipv4/ip_local_reserved_ports").split(",")):
             first, _dash, last = part.partition("-")
             found.update(range(int(first), int(last or first) + 1))
@@ -56,11 +56,15 @@ class HostFacts:
     def has_namespace(self, container: str) -> bool:
         return self._namespaces.inode(container) is not None
 
-    def processes_in(self, container: str) -> List[str]:
+    def processes_in(self, container: str) -> list[str]:
         inode = self._namespaces.inode(container)
-        return [] if inode is None else sockets.processes_in(inode)
+        return [] if inode is None else self._processes().get(inode, [])
 
-    def foreign_interfaces(self, container: str) -> Set[str]:
+    @cache  # noqa: B019
+    def _processes(self) -> dict[int, list[str]]:
+        return sockets.processes_by_namespace()
+
+    def foreign_interfaces(self, container: str) -> set[str]:
         if not self.has_namespace(container):
             return set()
         return {link.get_attr("IFLA_IFNAME") for link in self._netlink.links(container) if not _is_ours(link)}
@@ -73,7 +77,7 @@ def _is_ours(link) -> bool:
     return (link.get_attr("IFLA_IFALIAS") or "").startswith(OWNER_PREFIX)
 
 
-def _nameservers() -> List[str]:
+def _nameservers() -> list[str]:
     try:
         with open("/etc/resolv.conf", encoding="utf-8", errors="replace") as file:
             words = [line.split() for line in file]

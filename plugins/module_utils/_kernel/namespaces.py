@@ -8,8 +8,8 @@ import ctypes
 import errno
 import os
 import stat
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Dict, Iterator, Optional
 
 from .._errors import KernelError
 from .._hostconfig import HOST
@@ -30,7 +30,7 @@ class Namespaces:
 
     def __init__(self) -> None:
         self._host = os.open(OWN, os.O_RDONLY | os.O_CLOEXEC)
-        self._removed: Dict[str, int] = {}
+        self._removed: dict[str, int] = {}
 
     def close(self) -> None:
         for descriptor in (self._host, *self._removed.values()):
@@ -58,7 +58,7 @@ class Namespaces:
         finally:
             os.close(descriptor)
 
-    def inode(self, name: str) -> Optional[int]:
+    def inode(self, name: str) -> int | None:
         """The namespace's inode number; None where there is no namespace of that name."""
         if name == HOST:
             return os.fstat(self._host).st_ino
@@ -85,9 +85,9 @@ class Namespaces:
         self._make_room(name)
         _mount(OWN if to == HOST else path(to), path(name))
 
-    def remove(self, name: str) -> None:
-        """The name is gone; the namespace goes with its last user."""
-        if name not in self._removed and self.inode(name) is not None:
+    def remove(self, name: str, keep: bool) -> None:
+        """The name is gone; the namespace goes with its last user. ``keep``: unless this object brings it back."""
+        if keep and name not in self._removed and self.inode(name) is not None:
             self._removed[name] = os.open(path(name), os.O_RDONLY | os.O_CLOEXEC)
         with suppress(OSError):  # until nothing is mounted there any more
             while True:
@@ -106,9 +106,9 @@ class Namespaces:
             _mount(DIRECTORY, DIRECTORY, MS_BIND | MS_REC)
             _call("mount", b"", DIRECTORY.encode(), b"none", MS_SHARED | MS_REC, None)
         if self.inode(name) is not None:
-            raise KernelError(f"container \"{name}\": {path(name)} appeared meanwhile; run the task again")
+            raise KernelError(f'container "{name}": {path(name)} appeared meanwhile; run the task again')
         if os.path.lexists(path(name)) and not stat.S_ISREG(os.lstat(path(name)).st_mode):
-            raise KernelError(f"container \"{name}\": {path(name)} exists and is no namespace; remove it")
+            raise KernelError(f'container "{name}": {path(name)} exists and is no namespace; remove it')
         os.close(os.open(path(name), os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o444))
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 from collections import OrderedDict
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable
 
 from .._errors import HostError, KernelError
 from .._hostconfig import HOST, Address, Link, Route
@@ -36,10 +36,10 @@ class Netlink:
         if held is not None:
             held.close()
 
-    def links(self, namespace: str) -> List[Any]:
+    def links(self, namespace: str) -> list[Any]:
         return list(self._socket(namespace).get_links())
 
-    def addresses(self, namespace: str, names: Dict[int, str]) -> List[Address]:
+    def addresses(self, namespace: str, names: dict[int, str]) -> list[Address]:
         """The addresses on the links that ``names`` (index → name) lists; link-local IPv6 is the kernel's own."""
         found = []
         for message in list(self._socket(namespace).get_addr()):
@@ -48,7 +48,7 @@ class Netlink:
                 found.append(Address(namespace, names[message["index"]], f"{text}/{message['prefixlen']}"))
         return found
 
-    def routes(self, namespace: str, names: Dict[int, str]) -> List[Route]:
+    def routes(self, namespace: str, names: dict[int, str]) -> list[Route]:
         """The routes of the main table through a gateway on one of the links."""
         found = []
         for message in self._main_table(namespace):
@@ -57,7 +57,7 @@ class Netlink:
                 found.append(Route(namespace, link, _destination(message) or "default", gateway))
         return found
 
-    def foreign_destinations(self, namespace: str, ours: Callable[[str], bool]) -> List[str]:
+    def foreign_destinations(self, namespace: str, ours: Callable[[str], bool]) -> list[str]:
         """Where routes lead (in CIDR form, default routes left out) that leave through links that are not ours."""
         names = {message["index"]: message.get_attr("IFLA_IFNAME") for message in self.links(namespace)}
         found = []
@@ -67,7 +67,7 @@ class Netlink:
                 found.append(destination)
         return found
 
-    def _main_table(self, namespace: str) -> List[Any]:
+    def _main_table(self, namespace: str) -> list[Any]:
         # pyroute2 may pass a dump's filter on or not, by version: filtered again here.
         messages = list(self._socket(namespace).get_routes(family=socket.AF_UNSPEC, table=TABLE_MAIN))
         return [message for message in messages if (message.get_attr("RTA_TABLE") or message["table"]) == TABLE_MAIN]
@@ -105,7 +105,7 @@ class Netlink:
     def change(self, before: Link, after: Link) -> None:
         """The link has the mtu, mac, master, mark, hairpin mode and state of ``after``."""
         index = self._index(*after.key)
-        settings: Dict[str, Any] = {}
+        settings: dict[str, Any] = {}
         if before.mtu != after.mtu:
             settings["mtu"] = after.mtu
         if after.mac is not None and before.mac != after.mac:
@@ -174,15 +174,17 @@ class Netlink:
             lambda ip: ip.brport("set", index=index, mode=int(link.hairpin)),
         )
 
-    def _index(self, namespace: str, name: Optional[str], missing_ok: bool = False) -> Any:
+    def _index(self, namespace: str, name: str | None, missing_ok: bool = False) -> Any:
         from pyroute2.netlink.exceptions import NetlinkError
 
         try:
-            return list(self._socket(namespace).link("get", ifname=name))[0]["index"]
+            return next(iter(self._socket(namespace).link("get", ifname=name)))["index"]
         except NetlinkError as error:
             if missing_ok and error.code == 19:  # ENODEV
                 return None
-            raise KernelError(f'{_where(namespace)}: the interface "{name}" can\'t be found: {error.args[-1]}') from error
+            raise KernelError(
+                f'{_where(namespace)}: the interface "{name}" can\'t be found: {error.args[-1]}'
+            ) from error
 
     def _ask(self, namespace: str, what: str, request: Callable[[Any], Any]) -> None:
         from pyroute2.netlink.exceptions import NetlinkError
@@ -210,7 +212,7 @@ class Netlink:
         return opened
 
 
-def read_link(namespace: str, message: Any, names: Dict[int, str]) -> Tuple[int, int, Link]:
+def read_link(namespace: str, message: Any, names: dict[int, str]) -> tuple[int, int, Link]:
     """A link as we compare it, with its index and that of its peer (0 where it has none)."""
     info = message.get_attr("IFLA_LINKINFO")
     kind = (info.get_attr("IFLA_INFO_KIND") if info else None) or ""

@@ -5,8 +5,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Dict, FrozenSet, List, Mapping, Optional, Set, Tuple
 
 from .._firewall import Backend
 from .._hostconfig import HOST, OWNER_PREFIX, Address, HostConfig, Link, Namespace, Route, Sysctl
@@ -25,13 +25,13 @@ class Scope:
     Of addresses and routes only these are ours; of links those that bear our mark, or that an unfinished run announced.
     """
 
-    namespaces: FrozenSet[str]
-    handles: Mapping[str, Optional[str]]
+    namespaces: frozenset[str]
+    handles: Mapping[str, str | None]
     ledger: Ledger
-    links: FrozenSet[Tuple[str, str]]
-    addresses: FrozenSet[Address]
-    routes: FrozenSet[Route]
-    sysctls: FrozenSet[Tuple[str, str]]
+    links: frozenset[tuple[str, str]]
+    addresses: frozenset[Address]
+    routes: frozenset[Route]
+    sysctls: frozenset[tuple[str, str]]
 
     @classmethod
     def of(cls, ledger: Ledger, wanted: HostConfig, *others: HostConfig) -> Scope:
@@ -55,10 +55,10 @@ class Scope:
 class _Seen:
     """What was read of links, before the ends of pairs are matched: index → (peer's index, link)."""
 
-    links: Dict[str, Dict[int, Tuple[int, Link]]] = field(default_factory=dict)
-    addresses: List[Address] = field(default_factory=list)
-    routes: List[Route] = field(default_factory=list)
-    loopback_up: Dict[str, bool] = field(default_factory=dict)
+    links: dict[str, dict[int, tuple[int, Link]]] = field(default_factory=dict)
+    addresses: list[Address] = field(default_factory=list)
+    routes: list[Route] = field(default_factory=list)
+    loopback_up: dict[str, bool] = field(default_factory=dict)
 
 
 def observe(kernel: Kernel, scope: Scope, backend: Backend) -> HostConfig:
@@ -84,7 +84,7 @@ def observe(kernel: Kernel, scope: Scope, backend: Backend) -> HostConfig:
     )
 
 
-def _behind(scope: Scope, name: str, inodes: Mapping[str, Optional[int]]) -> Optional[str]:
+def _behind(scope: Scope, name: str, inodes: Mapping[str, int | None]) -> str | None:
     """Whose namespace the name really leads to; None where it has one of its own."""
     if inodes[name] == inodes[HOST]:
         return HOST
@@ -102,7 +102,7 @@ def _loopback_up(scope: Scope, seen: _Seen, name: str) -> bool:
 def _look_into(kernel: Kernel, scope: Scope, namespace: str, seen: _Seen) -> None:
     messages = kernel.netlink.links(namespace)
     names = {message["index"]: message.get_attr("IFLA_IFNAME") for message in messages}
-    links: Dict[int, Tuple[int, Link]] = {}
+    links: dict[int, tuple[int, Link]] = {}
     for message in messages:
         index, peer, link = read_link(namespace, message, names)
         if link.name == "lo":
@@ -118,9 +118,9 @@ def _look_into(kernel: Kernel, scope: Scope, namespace: str, seen: _Seen) -> Non
         seen.routes += kernel.netlink.routes(namespace, ours)
 
 
-def _join(seen: _Seen) -> Dict[Tuple[str, str], Link]:
+def _join(seen: _Seen) -> dict[tuple[str, str], Link]:
     """The links by key, the two ends of each pair knowing each other."""
-    found: Dict[Tuple[str, str], Link] = {}
+    found: dict[tuple[str, str], Link] = {}
     for namespace, links in seen.links.items():
         for index, (peer_index, link) in links.items():
             found.setdefault(link.key, link)
@@ -133,8 +133,8 @@ def _join(seen: _Seen) -> Dict[Tuple[str, str], Link]:
     return found
 
 
-def _sysctls(kernel: Kernel, scope: Scope, namespaces: Set[str]) -> Dict[Tuple[str, str], Sysctl]:
-    paths: Dict[str, List[str]] = defaultdict(list)
+def _sysctls(kernel: Kernel, scope: Scope, namespaces: set[str]) -> dict[tuple[str, str], Sysctl]:
+    paths: dict[str, list[str]] = defaultdict(list)
     for namespace, path in sorted(scope.sysctls):
         if namespace in namespaces:
             paths[namespace].append(path)

@@ -9,7 +9,6 @@ import ipaddress
 import os
 import socket
 import struct
-from typing import List, Optional
 
 from .._facts import Listener
 
@@ -17,7 +16,7 @@ from .._facts import Listener
 LISTENING = {"tcp": "0A", "udp": "07"}
 
 
-def listeners(protocol: str) -> List[Listener]:
+def listeners(protocol: str) -> list[Listener]:
     """IPv4 and IPv6 sockets of the protocol that wait for peers. Source: proc_net_tcp in the kernel's documentation."""
     found = []
     for table in (protocol, protocol + "6"):
@@ -34,7 +33,7 @@ def listeners(protocol: str) -> List[Listener]:
     return found
 
 
-def holder_of(inode: int) -> Optional[str]:
+def holder_of(inode: int) -> str | None:
     """The process that has the socket open, as ``name (pid N)``; None where it can't be seen."""
     wanted = f"socket:[{inode}]"
     for descriptor in glob.iglob("/proc/[0-9]*/fd/*"):
@@ -46,13 +45,12 @@ def holder_of(inode: int) -> Optional[str]:
     return None
 
 
-def processes_in(inode: int) -> List[str]:
-    """The processes whose network namespace has that inode, as ``name (pid N)``."""
-    found = []
+def processes_by_namespace() -> dict[int, list[str]]:
+    """All processes, as ``name (pid N)``, by the inode of their network namespace."""
+    found: dict[int, list[str]] = {}
     for link in glob.iglob("/proc/[0-9]*/ns/net"):
         try:
-            if os.stat(link).st_ino == inode:
-                found.append(process_name(int(link.split("/")[2])))
+            found.setdefault(os.stat(link).st_ino, []).append(process_name(int(link.split("/")[2])))
         except OSError:
             continue
     return found

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import glob
 import os
-from typing import Dict, Iterable, Optional, Tuple
+from collections.abc import Iterable
 
 from .._errors import KernelError
 from .._hostconfig import Sysctl
@@ -23,9 +23,9 @@ class Sysctls:
 
     def __init__(self, namespaces: Namespaces) -> None:
         self._namespaces = namespaces
-        self.replaced: Dict[Tuple[str, str], str] = {}  # what each sysctl held before our first write
+        self.replaced: dict[tuple[str, str], str] = {}  # what each sysctl held before our first write
 
-    def read(self, namespace: str, paths: Iterable[str]) -> Dict[str, str]:
+    def read(self, namespace: str, paths: Iterable[str]) -> dict[str, str]:
         """The values of those paths that exist."""
         with self._namespaces.inside(namespace):
             values = {path: _read(path) for path in paths}
@@ -40,9 +40,11 @@ class Sysctls:
             except (OSError, UnicodeEncodeError) as error:
                 where = f'container "{sysctl.namespace}"' if sysctl.namespace else "host"
                 reason = getattr(error, "strerror", None) or error
-                raise KernelError(f'{where}: sysctl {sysctl.path} can\'t be set to "{sysctl.value}": {reason}') from error
+                raise KernelError(
+                    f'{where}: sysctl {sysctl.path} can\'t be set to "{sysctl.value}": {reason}'
+                ) from error
 
-    def forwarding_followers(self) -> Dict[str, str]:
+    def forwarding_followers(self) -> dict[str, str]:
         """Host values that switching forwarding on and off again would not bring back."""
         paths = [
             *glob.glob(f"{ROOT}/net/ipv4/conf/*/forwarding"),
@@ -60,7 +62,7 @@ def has_ipv6() -> bool:
     return os.path.isdir(f"{ROOT}/net/ipv6")
 
 
-def _read(path: str) -> Optional[str]:
+def _read(path: str) -> str | None:
     try:
         with open(os.path.join(ROOT, path), encoding="ascii", errors="replace") as file:
             return " ".join(file.read().split())

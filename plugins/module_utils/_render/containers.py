@@ -4,13 +4,11 @@
 
 from __future__ import annotations
 
-from typing import Dict
-
 from .._hostconfig import HOST, Namespace
 from .._model import Container, State
 
 
-def render_namespaces(state: State) -> Dict[str, Namespace]:
+def render_namespaces(state: State) -> dict[str, Namespace]:
     return {name: Namespace(name, _behind(state, container)) for name, container in state.containers.items()}
 
 

@@ -5,8 +5,8 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Dict, Iterable, List, Tuple
 
 from .. import _ipam, _options
 from .._hostconfig import HOST, Address, Link, Route, endpoint_owner, network_owner
@@ -17,9 +17,9 @@ from .._model import Endpoint, IpamBlock, Network, State
 class Links:
     """The layer-2 and layer-3 part of a host configuration."""
 
-    links: Dict[Tuple[str, str], Link] = field(default_factory=dict)
-    addresses: List[Address] = field(default_factory=list)
-    routes: List[Route] = field(default_factory=list)
+    links: dict[tuple[str, str], Link] = field(default_factory=dict)
+    addresses: list[Address] = field(default_factory=list)
+    routes: list[Route] = field(default_factory=list)
 
     def add(self, link: Link) -> None:
         self.links[link.key] = link

@@ -4,14 +4,14 @@
 
 from __future__ import annotations
 
-from typing import Dict, Mapping, Tuple
+from collections.abc import Mapping
 
 from .._hostconfig import HOST, Sysctl
 from .._ledger import FORWARDING, Ledger
 from .._model import State
 
 
-def render_sysctls(state: State) -> Dict[Tuple[str, str], Sysctl]:
+def render_sysctls(state: State) -> dict[tuple[str, str], Sysctl]:
     """What networks and containers need."""
     wanted = [Sysctl(HOST, FORWARDING, "1")] if state.networks else []
     for network in state.networks.values():
@@ -25,12 +25,16 @@ def render_sysctls(state: State) -> Dict[Tuple[str, str], Sysctl]:
     return {sysctl.key: sysctl for sysctl in wanted}
 
 
-def render_owed(state: State, ledger: Ledger, wanted: Mapping[Tuple[str, str], Sysctl]) -> Dict[Tuple[str, str], Sysctl]:
+def render_owed(
+    state: State, ledger: Ledger, wanted: Mapping[tuple[str, str], Sysctl]
+) -> dict[tuple[str, str], Sysctl]:
     """What goes back to its saved value, since nothing wants another one any more."""
     owed = {}
     for (namespace, path), saved in ledger.sysctls.items():
         needed = (namespace, path) in wanted or (namespace, saved.leader) in wanted
-        if not needed and (namespace == HOST or namespace in state.containers):
+        # What was set in a namespace of our own goes with it.
+        survives = namespace == HOST or namespace in state.containers or namespace not in ledger.namespaces
+        if not needed and survives:
             owed[(namespace, path)] = Sysctl(namespace, path, saved.value)
     return owed
 
