@@ -1,0 +1,68 @@
+# SPDX-FileCopyrightText: Bridgework contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+PYTHON ?= python3
+SCENARIO ?= $(patsubst molecule/%/molecule.yml,%,$(wildcard molecule/*/molecule.yml))
+STEP ?= test
+
+export PYTHON
+export PATH := $(CURDIR)/.venv/bin:$(PATH):/usr/sbin:/sbin
+export PYTHONPATH := $(CURDIR)/.cache/collections:$(CURDIR)/tests
+export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/.cache/collections
+export ANSIBLE_CONNECTION_PLUGINS := $(CURDIR)/tests/lab/ansible/connection
+# Ansible refuses to run in a locale that is not UTF-8, and keeps its files out of the user's home here.
+export LC_ALL := C.UTF-8
+export ANSIBLE_HOME := $(CURDIR)/.cache/ansible
+export ANSIBLE_REMOTE_TMP := $(CURDIR)/.cache/ansible/tmp
+export ANSIBLE_ASYNC_DIR := $(CURDIR)/.cache/ansible/async
+export ANSIBLE_PIPELINING := true
+export MOLECULE_COMMAND_BORDERS := false
+# reuse would otherwise want libmagic of the system.
+export REUSE_ENCODING_MODULE := charset_normalizer
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint unit kernel integration molecule clean setup setup-demo setup-dev
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /  make \1 \t/p' $(MAKEFILE_LIST) | expand -t 20
+
+demo: setup-demo ## show it at work on a throwaway host (root)
+	@scripts/demo
+
+test: setup ## everything below, and the demo (root)
+	@scripts/parts lint unit kernel integration molecule demo
+
+lint: setup-dev ## style, Ansible's rules, changelog, licences, Python 3.9 in plugins/
+	@ruff check
+	@ruff format --check
+	@ansible-lint
+	@antsibull-changelog lint
+	@reuse lint --quiet || reuse lint
+	@vermin --quiet --no-tips --target=3.9- --violations plugins
+
+unit: setup-dev ## what needs neither root nor a network
+	@pytest -q tests/unit
+
+kernel: setup ## real packets between throwaway hosts (root)
+	@pytest -q tests/kernel
+
+integration: setup ## each module through ansible-playbook (root)
+	@tests/integration/run
+
+molecule: setup ## roles on throwaway hosts; SCENARIO=custom_network STEP=converge for a part of it (root)
+	@for scenario in $(SCENARIO); do \
+	  MOLECULE_GLOB=molecule/$$scenario/molecule.yml molecule -c molecule/config.yml $(STEP) -s $$scenario || exit; \
+	done
+
+clean: ## remove all that was installed or written here
+	@rm -rf .venv .cache .ansible .hypothesis .pytest_cache .ruff_cache tests/output *.tar.gz
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+setup:
+	@scripts/setup system dev
+
+setup-demo:
+	@scripts/setup system demo
+
+setup-dev:
+	@scripts/setup dev
