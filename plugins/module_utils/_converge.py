@@ -71,9 +71,11 @@ class _Run:
 
     def run(self, intent: Intent[Outcome], check_mode: bool) -> Result[Outcome]:
         state = self._declared.copy()
-        facts = HostFacts(self._kernel.namespaces, self._kernel.netlink, self._kernel.sysctls)
+        facts = HostFacts(self._kernel, check_mode)
         outcome = intent(state, facts)
         wanted, old = self._render(state), self._render(self._declared)
+        if wanted.firewall:
+            self._backend.require()
         present = self._observe(self._ledger, wanted, old)
         result = Result(self._declared, state, make_plan(wanted, present), outcome)
         if not check_mode and (result.changed or self._ledger.pending):

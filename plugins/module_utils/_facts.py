@@ -23,6 +23,7 @@ class Facts(Protocol):
 
     machine_id: str
     now: str  # RFC 3339, UTC
+    check_mode: bool  # what earlier tasks only pretended to make is not there
 
     def used_subnets(self) -> Sequence[str]:
         """Destinations of the routes that are not ours, and the nameservers' addresses."""

@@ -84,7 +84,8 @@ def ipam_block(
     else:
         router = first_free(net, auxiliary.values())
         if router is None:
-            raise InvalidInput(subject, "aux_addresses", "…", f"leave no gateway in {net}", "give fewer of them")
+            labels = ", ".join(auxiliary)
+            raise InvalidInput(subject, "aux_addresses", labels, f"leave no gateway in {net}", "give fewer of them")
     return IpamBlock(
         subnet=str(net),
         gateway=router,

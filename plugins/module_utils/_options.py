@@ -50,7 +50,7 @@ def _value(subject: str, key: str, value: Any) -> str:
         return _validate.interface(subject, key, text)
     if key == MTU:
         first, last = MTU_RANGE
-        if not text.isascii() or not text.isdigit() or not first <= int(text) <= last:
+        if not text.isascii() or not text.isdigit() or len(text) > 9 or not first <= int(text) <= last:
             raise InvalidInput(subject, key, text, "is not an MTU", f"use a number from {first} to {last}")
         return str(int(text))
     if text.lower() in TRUE:

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: Bridgework contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Firewall backends. Each is a module-level class with three verbs: render (pure), observe, apply."""
+"""Firewall backends. Each is a class with the verbs of ``Backend``."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from .ruleset import Ruleset
 
 class Backend(Protocol):
     """One dialect of the firewall."""
+
+    def require(self) -> None:
+        """Raise HostError where the host lacks what the backend needs."""
 
     def render(self, ruleset: Ruleset) -> FirewallLines:
         """The lines that the host must hold, as the backend reads them back. Pure."""

@@ -21,7 +21,8 @@ from .._model import WILDCARDS
 from .ruleset import NetworkRules, PortRule, Ruleset
 
 PREFIX = "BRIDGEWORK-"
-TOOLS = {"ip": ("iptables-save", "iptables-restore")}
+SAVE, RESTORE = "iptables-save", "iptables-restore"
+LOCK_SECONDS = 10  # how long to wait for another program's hold on the xtables lock
 LOOPBACK = "127.0.0.0/8"
 
 # The jumps into our chains: table, built-in chain, match, our chain.
@@ -37,6 +38,13 @@ JUMPS = (
 class Iptables:
     """The backend for iptables, whichever of its two kinds the host's commands are."""
 
+    def require(self) -> None:
+        for tool in (SAVE, RESTORE):
+            if _find(tool) is None:
+                raise HostError(
+                    f'firewall_backend "iptables": the command {tool} is missing; install the package iptables'
+                )
+
     def render(self, ruleset: Ruleset) -> FirewallLines:
         if not ruleset.networks:
             return {}
@@ -50,22 +58,15 @@ class Iptables:
         return places
 
     def observe(self) -> FirewallLines:
-        save, _restore = TOOLS["ip"]
-        path = _find(save)
-        if path is None:
-            return {}
-        return parse("ip", _run([path], ""))
+        path = _find(SAVE)
+        return {} if path is None else parse("ip", _run([path], ""))
 
     def apply(self, wanted: FirewallLines, present: FirewallLines) -> None:
-        _save, restore = TOOLS["ip"]
-        path = _find(restore)
-        if path is None:
-            raise HostError(
-                f'firewall_backend "iptables": the command {restore} is missing; install the package iptables'
-            )
+        self.require()
+        command = [str(_find(RESTORE)), "--noflush", "-w", str(LOCK_SECONDS)]
         script = transaction(wanted, present)
-        _run([path, "--noflush", "-w", "10", "--test"], script)
-        _run([path, "--noflush", "-w", "10"], script)
+        _run([*command, "--test"], script)
+        _run(command, script)
 
 
 def parse(family: str, saved: str) -> FirewallLines:
@@ -185,7 +186,7 @@ def _words(rule: str) -> list[str]:
         return rule.split()
 
 
-def _find(tool: str):
+def _find(tool: str) -> str | None:
     path = os.environ.get("PATH", os.defpath)
     return shutil.which(tool, path=path + ":/usr/local/sbin:/usr/sbin:/sbin")
 

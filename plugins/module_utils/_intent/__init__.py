@@ -13,9 +13,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Item:
-    """One object of a list that a task was given, and why it could not be had, where that is so."""
+    """One object of a list that a task was given; why it could not be had, or what to beware of, where that is so."""
 
     kind: str
     name: str
     state: str
     error: str | None = None
+    warning: str | None = None

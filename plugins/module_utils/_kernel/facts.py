@@ -11,10 +11,7 @@ from functools import cache
 
 from .._facts import Listener
 from .._hostconfig import HOST, OWNER_PREFIX
-from . import sockets
-from .namespaces import Namespaces
-from .netlink import Netlink
-from .sysctl import Sysctls
+from . import Kernel, sockets
 
 DEFAULT_EPHEMERAL = (49153, 65535)  # Docker's, where the kernel doesn't say
 
@@ -22,10 +19,11 @@ DEFAULT_EPHEMERAL = (49153, 65535)  # Docker's, where the kernel doesn't say
 class HostFacts:
     """See ``_facts.Facts``."""
 
-    def __init__(self, namespaces: Namespaces, netlink: Netlink, sysctls: Sysctls) -> None:
-        self._namespaces = namespaces
-        self._netlink = netlink
-        self._sysctls = sysctls
+    def __init__(self, kernel: Kernel, check_mode: bool) -> None:
+        self._namespaces = kernel.namespaces
+        self._netlink = kernel.netlink
+        self._sysctls = kernel.sysctls
+        self.check_mode = check_mode
         self.machine_id = _first_line("/etc/machine-id")
         self.now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
@@ -65,7 +63,8 @@ class HostFacts:
         return sockets.processes_by_namespace()
 
     def foreign_interfaces(self, container: str) -> set[str]:
-        if not self.has_namespace(container):
+        # A handle on the host's own namespace is about to be replaced by a namespace that is empty.
+        if self._namespaces.inode(container) in (None, self._namespaces.inode(HOST)):
             return set()
         return {link.get_attr("IFLA_IFNAME") for link in self._netlink.links(container) if not _is_ours(link)}
 
