@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Union
 
 HOST = ""  # stands for the host's own namespace wherever a namespace is named
+STALE = "?"  # what a handle leads to whose target has gone: no container has this name
 
 OWNER_PREFIX = "bridgework "
 

@@ -119,6 +119,15 @@ def usable(net) -> tuple[int, int]:
     return net.first + 1, (net.last - 1 if net.version == 4 else net.last)
 
 
+def has_place_for(subnet: str, address: str) -> bool:
+    """Whether a host in the subnet may have the address."""
+    import netaddr
+
+    net, found = netaddr.IPNetwork(subnet), netaddr.IPAddress(address)
+    first, last = usable(net)
+    return found.version == net.version and first <= int(found) <= last
+
+
 def lowest_address(subject: str, block: IpamBlock, taken: Collection[str]) -> str:
     """The address that the next endpoint of the network gets."""
     import netaddr

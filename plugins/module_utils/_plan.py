@@ -15,12 +15,15 @@ from dataclasses import dataclass, replace
 from ._errors import HostError
 from ._hostconfig import (
     HOST,
+    STALE,
+    Address,
     FirewallLine,
     FirewallLines,
     Held,
     HostConfig,
     Link,
     Namespace,
+    Route,
     Sysctl,
 )
 from ._ledger import FORWARDING
@@ -98,7 +101,7 @@ def make_plan(wanted: HostConfig, present: HostConfig) -> Plan:
         *_addresses(wanted, present, fresh, gone),
         *_routes(wanted, present, fresh, gone),
     ]
-    sysctls = _sysctls(wanted, present, fresh, reborn)
+    sysctls = _sysctls(wanted, present, fresh, gone, reborn)
     deaths, births = _namespaces(wanted, present)
     return Plan(
         unlink=tuple(unlink),
@@ -127,6 +130,8 @@ def _namespaces(wanted: HostConfig, present: HostConfig) -> tuple[list[Step], li
             deaths.append(Step(DELETE, before=space))
     for name, space in wanted.namespaces.items():
         if name not in present.namespaces or _replaced(space, present.namespaces[name]):
+            if space.of == STALE:  # a rollback's wish that can't be granted, nor be missed
+                continue
             births.append(Step(CREATE, after=space))
         elif present.namespaces[name].loopback_up != space.loopback_up:
             births.append(Step(UPDATE, before=present.namespaces[name], after=space))
@@ -199,10 +204,10 @@ def _visible(wanted: Link, present: Link) -> Link:
 
 def _foreign_link(link: Link) -> str:
     if link.namespace == HOST:
-        return (
-            f'interface "{link.name}" exists on the host and is not Bridgework\'s; '
-            "choose another name for the bridge, or remove that interface"
-        )
+        remedy = "choose another name for the bridge, or remove that interface"
+        if link.kind != "bridge":
+            remedy = "remove that interface"
+        return f'interface "{link.name}" exists on the host and is not Bridgework\'s; {remedy}'
     return (
         f'container "{link.namespace}": interface "{link.name}" exists and is not Bridgework\'s; '
         "choose another one with interface_name, or remove it"
@@ -222,23 +227,36 @@ def _addresses(
 def _routes(
     wanted: HostConfig, present: HostConfig, fresh: set[tuple[str, str]], gone: set[tuple[str, str]]
 ) -> list[Step]:
-    # A link that loses an address or goes down loses the routes that hang on it.
-    shaken = {(each.namespace, each.link) for each in present.addresses - wanted.addresses}
-    shaken |= {key for key, link in present.links.items() if not link.up}
+    # A link that is or goes down loses its routes, as does one that loses its last IPv4 address: fib_disable_ip().
+    down = {key for config in (present, wanted) for key, link in config.links.items() if not link.up}
+    bare = _with_ipv4(present.addresses - wanted.addresses) - _with_ipv4(present.addresses & wanted.addresses)
+
+    def falls(route: Route) -> bool:
+        place = (route.namespace, route.link)
+        return place in down or (place in bare and ":" not in route.gateway)
+
     there = {each for each in present.routes if (each.namespace, each.link) not in fresh | gone}
-    doomed = sorted((each for each in there - wanted.routes if (each.namespace, each.link) not in shaken), key=_place)
-    missing = sorted(
-        (each for each in wanted.routes if each not in there or (each.namespace, each.link) in shaken),
-        key=_place,
-    )
+    doomed = sorted((each for each in there - wanted.routes if not falls(each)), key=_place)
+    missing = sorted((each for each in wanted.routes if each not in there or falls(each)), key=_place)
     return [*(Step(DELETE, before=each) for each in doomed), *(Step(CREATE, after=each) for each in missing)]
+
+
+def _with_ipv4(addresses: Iterable[Address]) -> set[tuple[str, str]]:
+    """The links that have one of the addresses, in IPv4."""
+    return {(each.namespace, each.link) for each in addresses if ":" not in each.address}
 
 
 def _place(each) -> tuple[str, ...]:
     return (each.namespace, each.link, getattr(each, "address", ""), getattr(each, "destination", ""))
 
 
-def _sysctls(wanted: HostConfig, present: HostConfig, fresh: set[tuple[str, str]], reborn: set[str]) -> list[Step]:
+def _sysctls(
+    wanted: HostConfig,
+    present: HostConfig,
+    fresh: set[tuple[str, str]],
+    gone: set[tuple[str, str]],
+    reborn: set[str],
+) -> list[Step]:
     steps = []
     for key, sysctl in wanted.sysctls.items():
         holder = present.sysctls.get(key)
@@ -248,7 +266,9 @@ def _sysctls(wanted: HostConfig, present: HostConfig, fresh: set[tuple[str, str]
             steps.append(Step(CREATE if holder is None else UPDATE, before=holder, after=sysctl))
     for key, sysctl in wanted.owed.items():
         holder = present.sysctls.get(key)
-        if holder is not None and holder.value != sysctl.value and key[0] not in reborn:
+        if holder is None or link_of(sysctl) in gone or key[0] in reborn:
+            continue
+        if holder.value != sysctl.value:
             steps.append(Step(UPDATE, before=holder, after=sysctl))
     # Writing the leading switch rewrites the values that follow it (see SavedSysctl).
     steps.sort(key=lambda step: step.thing.path != FORWARDING)

@@ -26,7 +26,7 @@ options:
     type: str
     aliases: [network_name]
   networks:
-    description: Several networks in one task, each with the options of a single one.
+    description: Several networks in one task, each with the options of a single one, which can't be given beside it.
     type: list
     elements: dict
     suboptions:
@@ -260,6 +260,11 @@ networks:
       type: dict
       sample:
         Name: net-test
+    failed:
+      description: That the network could not be removed.
+      type: bool
+      returned: on failure
+      sample: true
     msg:
       description: Why the network could not be removed.
       type: str
@@ -330,7 +335,7 @@ def main():
             **NETWORK,
             "firewall_backend": FIREWALL_BACKEND,
         },
-        mutually_exclusive=[("name", "networks")],
+        mutually_exclusive=[(option, "networks") for option in ("name", *NETWORK)],
         required_one_of=[("name", "networks")],
         supports_check_mode=True,
     )

@@ -26,6 +26,7 @@ options:
   published_ports:
     description:
       - Ports in Docker's syntax, C([[ADDRESS:]HOST_PORT:]CONTAINER_PORT[/PROTOCOL]).
+      - Quote them, since YAML reads C(53:53) as the number 3233.
       - Without a host port a free one is chosen once, and stays.
       - Ranges of equal length are mapped one to one.
       - Of a range of host ports for a single container port, the first free one is taken.
@@ -48,7 +49,7 @@ options:
     type: bool
     default: false
   mappings:
-    description: Several containers in one task, each with the options of a single one.
+    description: Several containers in one task, each with the options of a single one, which can't be given beside it.
     type: list
     elements: dict
     suboptions:
@@ -93,7 +94,7 @@ EXAMPLES = r"""
   bridgework.network.port_mapping:
     container: web
     published_ports:
-      - 8000:8080
+      - "8000:8080"
 
 - name: Publish on a random port, on one address, and over UDP
   bridgework.network.port_mapping:
@@ -108,7 +109,7 @@ EXAMPLES = r"""
     container: web
     exclusive: true
     published_ports:
-      - 8000:8080
+      - "8000:8080"
 """
 
 RETURN = r"""
@@ -200,7 +201,7 @@ def main():
             **MAPPING,
             "firewall_backend": FIREWALL_BACKEND,
         },
-        mutually_exclusive=[("container", "mappings")],
+        mutually_exclusive=[(option, "mappings") for option in ("container", *MAPPING)],
         required_one_of=[("container", "mappings")],
         supports_check_mode=True,
     )

@@ -28,6 +28,7 @@ LOOPBACK = "127.0.0.0/8"
 # The jumps into our chains: table, built-in chain, match, our chain.
 JUMPS = (
     ("raw", "PREROUTING", "", "BRIDGEWORK-RAW"),
+    ("mangle", "PREROUTING", "", "BRIDGEWORK-DIRECT"),
     ("nat", "PREROUTING", f"! -d {LOOPBACK} -m addrtype --dst-type LOCAL ", "BRIDGEWORK-PORTS"),
     ("nat", "OUTPUT", "-m addrtype --dst-type LOCAL ", "BRIDGEWORK-PORTS"),
     ("nat", "POSTROUTING", "", "BRIDGEWORK-SNAT"),
@@ -54,7 +55,14 @@ class Iptables:
             "ip nat BRIDGEWORK-SNAT": tuple(_snat(ruleset.networks)),
             "ip filter BRIDGEWORK-FORWARD": tuple(_forward(ruleset.networks)),
         }
-        places.update((f"ip {table} {chain}", (f"{match}-j {target}",)) for table, chain, match, target in JUMPS)
+        direct = tuple(_direct(ruleset.networks))
+        if direct:
+            places["ip mangle BRIDGEWORK-DIRECT"] = direct
+        places.update(
+            (f"ip {table} {chain}", (f"{match}-j {target}",))
+            for table, chain, match, target in JUMPS
+            if f"ip {table} {target}" in places
+        )
         return places
 
     def observe(self) -> FirewallLines:
@@ -124,8 +132,20 @@ def transaction(wanted: FirewallLines, present: FirewallLines) -> str:
 def _raw(networks: tuple[NetworkRules, ...]) -> list[str]:
     lines = [f"{side} {LOOPBACK} -i {network.device} -j DROP" for network in networks for side in ("-s", "-d")]
     lines.append("-m addrtype --dst-type LOCAL -j RETURN")
-    lines += [f"-d {subnet} ! -i {network.device} -j DROP" for network in networks for subnet in network.subnets]
+    for network in networks:
+        if network.masquerade:
+            lines += [f"-d {subnet} ! -i {network.device} -j DROP" for subnet in network.subnets]
     return lines
+
+
+def _direct(networks: tuple[NetworkRules, ...]) -> list[str]:
+    """Without masquerading, replies are addressed to containers too: only connection tracking can tell them apart."""
+    return [
+        f"-d {subnet} ! -i {network.device} -m addrtype ! --dst-type LOCAL -m conntrack --ctstate INVALID,NEW -j DROP"
+        for network in networks
+        if not network.masquerade
+        for subnet in network.subnets
+    ]
 
 
 def _port(port: PortRule) -> str:

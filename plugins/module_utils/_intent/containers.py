@@ -11,9 +11,17 @@ from typing import Any
 from .. import _options, _validate
 from .._errors import InUse, InvalidInput, quoted
 from .._facts import Facts
-from .._model import MODES, PREDEFINED_BRIDGE, PREDEFINED_BRIDGE_DEVICE, Container, Network, State
+from .._model import (
+    MODES,
+    PREDEFINED_BRIDGE,
+    PREDEFINED_BRIDGE_DEVICE,
+    PREDEFINED_NETWORKS,
+    Container,
+    Network,
+    State,
+)
 from . import Item, networks
-from .endpoints import EndpointSpec, connect, drop_endpoints, new_container, remove_container
+from .endpoints import EndpointSpec, connect, drop_endpoints, new_container, remove_container, vacate
 from .networks import NetworkSpec, text_values
 
 
@@ -66,6 +74,14 @@ class BridgeSpec:
     def from_params(cls, params: Mapping[str, Any]) -> BridgeSpec:
         device = params.get("name") or PREDEFINED_BRIDGE_DEVICE
         _validate.interface(f"bridge {quoted(device)}", "name", device)
+        if device in PREDEFINED_NETWORKS:
+            raise InvalidInput(
+                f'bridge "{device}"',
+                "name",
+                device,
+                "is the name of a predefined network",
+                "choose another device name",
+            )
         options = {_options.BRIDGE_NAME: device, **(params.get("driver_options") or {})}
         if options[_options.BRIDGE_NAME] != device:
             raise InvalidInput(
@@ -120,6 +136,10 @@ def apply_bridge(state: State, facts: Facts, spec: BridgeSpec) -> list[Item]:
     wanted = spec.network if network is None else replace(spec.network, name=network.name)
     if spec.needs_bridge:
         network = networks.ensure(state, facts, wanted)
+    if network is not None:
+        for each in spec.containers:
+            if each.endpoint is not None and each.endpoint.ipv4_address is not None:
+                vacate(state, network, each.name)
     for each in _targets_first(spec.containers):
         if each.state == "present":
             _ensure(state, facts, network, each, spec.force)
@@ -164,7 +184,11 @@ def _targets_first(specs: Sequence[ContainerSpec]) -> list[ContainerSpec]:
             target = targets.get(target)
         return len(seen)
 
-    return sorted(specs, key=hops)
+    def free(spec: ContainerSpec) -> bool:
+        return spec.endpoint is None or spec.endpoint.ipv4_address is None
+
+    # Addresses that were asked for come before those that are free to choose.
+    return sorted(specs, key=lambda spec: (hops(spec), free(spec)))
 
 
 def _on_device(state: State, device: str) -> Network | None:

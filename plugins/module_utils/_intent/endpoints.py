@@ -84,7 +84,8 @@ def _add(state: State, facts: Facts, network: Network, container: Container, spe
         container=container.name,
         serial=serial,
         addresses=(_address(state, network, container.name, spec),),
-        mac=_free_mac(state, subject, spec) or _ipam.mac_address(facts.machine_id, network.name, container.name),
+        mac=_free_mac(state, network, subject, spec)
+        or _ipam.mac_address(facts.machine_id, network.name, container.name),
         interface=_free_interface(state, facts, subject, container.name, spec),
         host_link=host_link(identity),
         aliases=spec.aliases or (),
@@ -97,7 +98,7 @@ def _change(state: State, network: Network, existing: Endpoint, spec: EndpointSp
     if spec.ipv4_address is not None:
         wanted = replace(wanted, addresses=(_address(state, network, existing.container, spec),))
     if spec.mac_address is not None and spec.mac_address != existing.mac:
-        wanted = replace(wanted, mac=_free_mac(state, subject, spec))
+        wanted = replace(wanted, mac=_free_mac(state, network, subject, spec))
     if spec.interface_name is not None and spec.interface_name != existing.interface:
         _refuse_taken_interface(state, subject, existing.container, spec.interface_name)
         wanted = replace(wanted, interface=spec.interface_name)
@@ -135,10 +136,17 @@ def drop_endpoints(state: State, container: str) -> None:
         disconnect(state, endpoint.network, container)
 
 
+def vacate(state: State, network: Network, container: str) -> None:
+    """The container's endpoint, if there is one, has no address until it gets the next."""
+    endpoint = state.endpoints.get((network.name, container))
+    if endpoint is not None:
+        state.endpoints[(network.name, container)] = replace(endpoint, addresses=())
+
+
 def readdress(state: State, network: Network) -> None:
-    """Endpoints whose address lies outside the network's (new) subnet get one inside it."""
+    """Endpoints whose address no host can have in the network's (new) subnet get another one."""
     for endpoint in state.endpoints_on(network.name):
-        if any(_ipam.overlaps(network.ipam[0].subnet, [address]) for address in endpoint.addresses):
+        if all(_ipam.has_place_for(network.ipam[0].subnet, address) for address in endpoint.addresses):
             continue
         spec = EndpointSpec(endpoint.container)
         address = _address(state, network, endpoint.container, spec)
@@ -171,11 +179,11 @@ def _address(state: State, network: Network, container: str, spec: EndpointSpec)
     return _ipam.given_address(subject, "ipv4_address", spec.ipv4_address, block, holders)
 
 
-def _free_mac(state: State, subject: str, spec: EndpointSpec) -> str | None:
+def _free_mac(state: State, network: Network, subject: str, spec: EndpointSpec) -> str | None:
     if spec.mac_address is None:
         return None
-    for endpoint in state.endpoints.values():
-        if endpoint.mac == spec.mac_address and endpoint.container != spec.container:
+    for key, endpoint in state.endpoints.items():
+        if endpoint.mac == spec.mac_address and key != (network.name, spec.container):
             raise InvalidInput(
                 subject,
                 "mac_address",

@@ -13,7 +13,7 @@ from .._errors import BridgeworkError, InUse, InvalidInput, quoted
 from .._facts import Facts
 from .._model import PREDEFINED_BRIDGE, PREDEFINED_BRIDGE_DEVICE, PREDEFINED_NETWORKS, IpamBlock, Network, State
 from . import Item
-from .endpoints import EndpointSpec, connect, disconnect, readdress
+from .endpoints import EndpointSpec, connect, disconnect, readdress, vacate
 
 DRIVERS = ("bridge",)
 ID_PREFIX_LENGTH = 4  # shorter prefixes are taken for names
@@ -62,29 +62,35 @@ class NetworkSpec:
 
 def apply_networks(state: State, facts: Facts, specs: Sequence[NetworkSpec]) -> list[Item]:
     """All networks are as their specs say. One that can't be removed is reported and doesn't stop the others."""
-    _refuse_repeats(specs)
-    items = []
+    _refuse_repeats("network", "networks", [spec.name for spec in specs])
+    items = {}
     for spec in (spec for spec in specs if spec.state == "absent"):
         try:
             name = remove(state, spec.name, spec.force)
-            items.append(Item("network", name, "absent"))
+            items[spec.name] = Item("network", name, "absent")
         except BridgeworkError as error:
-            items.append(Item("network", spec.name, "absent", str(error)))
-    for spec in (spec for spec in specs if spec.state == "present"):
-        ensure(state, facts, spec)
-        items.append(Item("network", spec.name, "present"))
-    order = {spec.name: place for place, spec in enumerate(specs)}
-    return sorted(items, key=lambda item: order.get(item.name, len(order)))
+            items[spec.name] = Item("network", spec.name, "absent", str(error))
+    present = [spec for spec in specs if spec.state == "present"]
+    # Subnets that were asked for come before those that are free to choose.
+    for spec in sorted(present, key=lambda each: each.ipam_config is None):
+        _declare(state, facts, spec)
+    for spec in present:
+        _connect_all(state, facts, state.networks[spec.name], spec)
+        items[spec.name] = Item("network", spec.name, "present")
+    return [items[spec.name] for spec in specs]
 
 
 def ensure(state: State, facts: Facts, spec: NetworkSpec) -> Network:
     """The network exists and has the endpoints of the spec."""
+    network = _declare(state, facts, spec)
+    _connect_all(state, facts, network, spec)
+    return network
+
+
+def _declare(state: State, facts: Facts, spec: NetworkSpec) -> Network:
     existing = state.networks.get(spec.name)
     network = _create(state, facts, spec) if existing is None else _update(state, existing, spec)
     state.networks[network.name] = network
-    if existing is not None:
-        readdress(state, network)
-    _connect_all(state, facts, network, spec)
     return network
 
 
@@ -275,7 +281,12 @@ def _single_config(subject: str, spec: NetworkSpec) -> Mapping[str, Any]:
             "has several blocks, and a bridge takes one subnet",
             "keep one, and make a network for each of the others",
         )
-    return {key: value for config in configs for key, value in config.items() if value is not None}
+    found = {key: value for config in configs for key, value in config.items() if value is not None}
+    if ":" in found.get("subnet", ""):
+        raise InvalidInput(
+            subject, "subnet", found["subnet"], "is an IPv6 subnet, which networks don't have yet", "use IPv4"
+        )
+    return found
 
 
 def _refuse_overlap(state: State, subject: str, block: IpamBlock, name: str) -> None:
@@ -307,6 +318,7 @@ def _device(identity: str) -> str:
 
 
 def _connect_all(state: State, facts: Facts, network: Network, spec: NetworkSpec) -> None:
+    _refuse_repeats(f'network "{network.name}": endpoint of', "endpoints", [each.container for each in spec.endpoints])
     absent = {each.container for each in spec.endpoints if each.state == "absent"}
     present = [each for each in spec.endpoints if each.state == "present"]
     named = {each.container for each in present}
@@ -314,17 +326,22 @@ def _connect_all(state: State, facts: Facts, network: Network, spec: NetworkSpec
         absent |= {e.container for e in state.endpoints_on(network.name)} - {*spec.connected, *named}
     for container in sorted(absent):
         disconnect(state, network.name, container)
-    # Addresses that were asked for come before those that are free to choose.
+    # Addresses that were asked for come before those that are free to choose; who moves makes room for who comes.
     fixed = [each for each in present if each.ipv4_address is not None]
+    for each in fixed:
+        vacate(state, network, each.container)
+    for each in fixed:
+        connect(state, facts, network, each)
+    readdress(state, network)
     free = [each for each in present if each.ipv4_address is None]
     others = [EndpointSpec(name) for name in spec.connected or () if name not in named and name not in absent]
-    for each in (*fixed, *free, *others):
+    for each in (*free, *others):
         connect(state, facts, network, each)
 
 
-def _refuse_repeats(specs: Sequence[NetworkSpec]) -> None:
+def _refuse_repeats(kind: str, option: str, names: Sequence[str]) -> None:
     seen = set()
-    for spec in specs:
-        if spec.name in seen:
-            raise InvalidInput(f'network "{spec.name}"', "networks", spec.name, "is listed twice", "list it once")
-        seen.add(spec.name)
+    for name in names:
+        if name in seen:
+            raise InvalidInput(f'{kind} "{name}"', option, name, "is listed twice", "list it once")
+        seen.add(name)

@@ -19,7 +19,7 @@ from . import Item
 
 @dataclass(frozen=True)
 class MappingSpec:
-    """What a task says of one container's published ports."""
+    """What a task says of one container's published ports, those first that leave the least choice."""
 
     container: str
     ports: tuple[PublishedPort, ...]
@@ -62,7 +62,7 @@ class MappingSpec:
         network = params.get("network")
         return cls(
             container=container,
-            ports=tuple(ports),
+            ports=tuple(sorted(ports, key=_choices)),
             network=None if network is None else _validate.name(subject, "network", network),
             exclusive=exclusive,
             state=state,
@@ -76,16 +76,20 @@ def apply_mappings(state: State, facts: Facts, specs: Sequence[MappingSpec]) -> 
     for spec in specs:
         if spec.state == "absent":
             _unpublish(state, ports, spec)
-    kept = {id(spec): _existing(state, spec) for spec in specs if spec.state == "present"}
-    for spec in specs:
-        if spec.state == "present" and spec.exclusive:
-            wanted = {mapping.key for mapping in kept[id(spec)] if mapping is not None}
+    present = [(spec, _existing(state, spec)) for spec in specs if spec.state == "present"]
+    listed = {mapping.key for _spec, existing in present for mapping in existing if mapping is not None}
+    for spec, _existing_ones in present:
+        if spec.exclusive:
             for mapping in state.mappings_of(spec.container):
-                if mapping.key not in wanted:
+                if mapping.key not in listed:
                     ports.drop(mapping)
-    for spec in specs:
-        if spec.state == "present":
-            _publish(state, facts, ports, spec, kept[id(spec)])
+    for spec, _existing_ones in present:
+        if _assumption(state, facts, spec) is None:
+            _check_container(state, spec)
+    # Ports that were asked for come before those that are free to choose.
+    wanted = [(spec, port, mapping) for spec, existing in present for port, mapping in zip(spec.ports, existing)]
+    for spec, port, mapping in sorted(wanted, key=lambda one: _choices(one[1])):
+        _publish(facts, ports, spec, port, mapping)
     return [Item("container", spec.container, spec.state, warning=_assumption(state, facts, spec)) for spec in specs]
 
 
@@ -111,16 +115,18 @@ def _serves(mapping: PortMapping, port: PublishedPort) -> bool:
     return not mapping.random and port.host_ports[0] <= mapping.host_port <= port.host_ports[1]
 
 
+def _choices(port: PublishedPort) -> int:
+    """How many further host ports would do."""
+    return 65535 if port.host_ports is None else port.host_ports[1] - port.host_ports[0]
+
+
 def _publish(
-    state: State, facts: Facts, ports: _PortTable, spec: MappingSpec, existing: Sequence[PortMapping | None]
+    facts: Facts, ports: _PortTable, spec: MappingSpec, port: PublishedPort, mapping: PortMapping | None
 ) -> None:
-    if _assumption(state, facts, spec) is None:
-        _check_container(state, spec)
-    for port, mapping in zip(spec.ports, existing):
-        if mapping is None:
-            ports.add(_new_mapping(facts, ports, spec, port))
-        elif spec.network not in (None, mapping.network):
-            ports.replace(replace(mapping, network=spec.network))
+    if mapping is None:
+        ports.add(_new_mapping(facts, ports, spec, port))
+    elif spec.network not in (None, mapping.network):
+        ports.replace(replace(mapping, network=spec.network))
 
 
 def _new_mapping(facts: Facts, ports: _PortTable, spec: MappingSpec, port: PublishedPort) -> PortMapping:

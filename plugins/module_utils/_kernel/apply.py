@@ -10,6 +10,7 @@ from .._firewall import Backend
 from .._hostconfig import Address, Link, Namespace, Route, Sysctl
 from .._plan import CREATE, DELETE, UPDATE, FirewallSwap, Plan, Step
 from . import Kernel
+from .announce import announce
 
 
 def apply(kernel: Kernel, plan: Plan, backend: Backend) -> None:
@@ -20,6 +21,7 @@ def apply(kernel: Kernel, plan: Plan, backend: Backend) -> None:
         swap(backend, plan.firewall)
     for step in (*plan.links, *plan.settings, *plan.farewell):
         carry_out(kernel, step)
+    announce(kernel.namespaces, (*plan.links, *plan.settings))
 
 
 def swap(backend: Backend, firewall: FirewallSwap) -> None:

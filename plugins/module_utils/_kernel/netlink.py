@@ -76,10 +76,11 @@ class Netlink:
         self._ask(
             link.namespace,
             f'create bridge "{link.name}"',
-            lambda ip: ip.link("add", kind="bridge", ifname=link.name, mtu=link.mtu, address=link.mac),
+            lambda ip: ip.link("add", kind="bridge", ifname=link.name, address=link.mac),
         )
         index = self._index(link.namespace, link.name)
-        self._set(link, index, ifalias=link.owner, state="up" if link.up else "down")
+        # One that is born with its MTU loses it with its last port; one that is set stays (net/bridge/br_device.c).
+        self._set(link, index, ifalias=link.owner, mtu=link.mtu, state="up" if link.up else "down")
 
     def add_pair(self, outer: Link, inner: Link) -> None:
         """Both ends of a veth, the inner one born in its container's namespace."""

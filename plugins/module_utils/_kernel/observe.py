@@ -9,12 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from .._firewall import Backend
-from .._hostconfig import HOST, OWNER_PREFIX, Address, HostConfig, Link, Namespace, Route, Sysctl
+from .._hostconfig import HOST, OWNER_PREFIX, STALE, Address, HostConfig, Link, Namespace, Route, Sysctl
 from .._ledger import Ledger
 from . import Kernel
 from .netlink import read_link
 
-STALE = "?"  # what a handle leads to whose target has gone: no container has this name
 UNFINISHED = OWNER_PREFIX + "unfinished"  # stands in for the mark that a killed run had not set yet
 
 

@@ -1,0 +1,49 @@
+# SPDX-FileCopyrightText: Bridgework contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Fixtures of the kernel tests: a host of its own for each test costs less than cleaning up a shared one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+pytest.register_assert_rewrite("kernel.support")
+
+from kernel.support import Driver, Managed  # noqa: E402
+
+from lab import Lab  # noqa: E402
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.kernel)
+            item.add_marker(pytest.mark.skipif(os.geteuid() != 0, reason="namespaces need root"))
+
+
+@pytest.fixture(scope="session")
+def driver() -> Iterator[Driver]:
+    driver = Driver()
+    yield driver
+    driver.close()
+
+
+@pytest.fixture
+def lab() -> Iterator[Lab]:
+    """Host, peer, router and remote."""
+    with Lab() as lab:
+        yield lab
+
+
+@pytest.fixture
+def managed(request: pytest.FixtureRequest, driver: Driver) -> Iterator[Managed]:
+    """The host of `lab` where the test asks for that too, else a host on its own."""
+    if "lab" in request.fixturenames:
+        yield Managed(request.getfixturevalue("lab").host, driver)
+    else:
+        with Lab(["host"]) as lone:
+            yield Managed(lone.host, driver)
