@@ -71,7 +71,7 @@ class _Run:
 
     def run(self, intent: Intent[Outcome], check_mode: bool) -> Result[Outcome]:
         state = self._declared.copy()
-        facts = HostFacts(self._kernel, check_mode)
+        facts = HostFacts(self._kernel, self._ledger, check_mode)
         outcome = intent(state, facts)
         wanted, old = self._render(state), self._render(self._declared)
         if wanted.firewall:

@@ -9,6 +9,8 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from ._errors import HostError
+
 DIRECTORY = "/run/bridgework"
 
 
@@ -22,8 +24,15 @@ def run_lock(read_only: bool) -> Iterator[None]:
     if read_only and not os.path.exists(path):
         yield
         return
-    os.makedirs(DIRECTORY, mode=0o755, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        if not read_only:
+            os.makedirs(DIRECTORY, mode=0o755, exist_ok=True)
+        descriptor = os.open(path, (os.O_RDONLY if read_only else os.O_RDWR | os.O_CREAT) | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise HostError(
+            f'lock "{path}": can\'t be opened ({error.strerror}); see to it that {DIRECTORY} is a directory that root '
+            "can write to"
+        ) from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH if read_only else fcntl.LOCK_EX)
         yield

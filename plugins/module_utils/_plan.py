@@ -64,6 +64,12 @@ class FirewallSwap:
     def added(self) -> list[FirewallLine]:
         return list(_lines_missing_from(self.before, self.after))
 
+    def reordered(self) -> tuple[list[FirewallLine], list[FirewallLine]]:
+        """All lines of the places that differ, before and after."""
+        places = [place for place in sorted(self.after) if self.after[place] != self.before.get(place)]
+        before = [FirewallLine(place, text) for place in places for text in self.before.get(place, ())]
+        return before, [FirewallLine(place, text) for place in places for text in self.after[place]]
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -264,13 +270,14 @@ def _sysctls(
             holder = None
         if holder is None or holder.value != sysctl.value:
             steps.append(Step(CREATE if holder is None else UPDATE, before=holder, after=sysctl))
-    for key, sysctl in wanted.owed.items():
+    # Writing the leading switch rewrites the values that follow it (see SavedSysctl), also those that are right now.
+    for key, sysctl in sorted(wanted.owed.items(), key=lambda item: item[0][1] != FORWARDING):
         holder = present.sysctls.get(key)
         if holder is None or link_of(sysctl) in gone or key[0] in reborn:
             continue
-        if holder.value != sysctl.value:
+        rewritten = any(step.thing.key == (key[0], FORWARDING) for step in steps)
+        if holder.value != sysctl.value or rewritten:
             steps.append(Step(UPDATE, before=holder, after=sysctl))
-    # Writing the leading switch rewrites the values that follow it (see SavedSysctl).
     steps.sort(key=lambda step: step.thing.path != FORWARDING)
     return steps
 

@@ -26,7 +26,7 @@ from ._hostconfig import (
 )
 from ._intent import Item
 from ._model import State
-from ._plan import CREATE, Plan, Step
+from ._plan import CREATE, Plan, Step, link_of
 
 VERBS = {"create": "create", "update": "change", "delete": "remove"}
 RECORDS = (("network", "networks"), ("container", "containers"), ("endpoint", "endpoints"), ("port", "mappings"))
@@ -47,11 +47,16 @@ def diff(before: State, after: State, plan: Plan) -> dict[str, str]:
     """Before and after as text, one line a thing, with nothing in it that stays as it is."""
     old, new = _declared_lines(before, after)
     for step in plan.steps():
+        if step.before == step.after:
+            continue
         old += [_line(step.before)] if step.before is not None else []
         new += [_line(each) for each in (step.after, step.peer) if each is not None]
     if plan.firewall is not None:
-        old += [_line(rule) for rule in plan.firewall.removed()]
-        new += [_line(rule) for rule in plan.firewall.added()]
+        removed, added = plan.firewall.removed(), plan.firewall.added()
+        if not removed and not added:
+            removed, added = plan.firewall.reordered()
+        old += [_line(rule) for rule in removed]
+        new += [_line(rule) for rule in added]
     return {"before": "".join(f"{line}\n" for line in old), "after": "".join(f"{line}\n" for line in new)}
 
 
@@ -104,22 +109,28 @@ def _concerned(kind: str, record: Any) -> set[tuple[str, str]]:
     return found | {("network", record.network)} if kind == "endpoint" else found
 
 
-def _owners(*states: State) -> dict[str, set[tuple[str, str]]]:
-    """Whom a link's mark stands for."""
-    found: dict[str, set[tuple[str, str]]] = {}
+def _owners(*states: State) -> dict[Any, set[tuple[str, str]]]:
+    """Whom a link stands for, by its mark and by its place."""
+    found: dict[Any, set[tuple[str, str]]] = {}
     for state in states:
         for network in state.networks.values():
-            found[network_owner(network.name)] = {("network", network.name)}
+            concerned = {("network", network.name)}
+            found[network_owner(network.name)] = found[(HOST, network.device)] = concerned
         for endpoint in state.endpoints.values():
-            found[endpoint_owner(endpoint.id)] = {("network", endpoint.network), ("container", endpoint.container)}
+            concerned = {("network", endpoint.network), ("container", endpoint.container)}
+            found[endpoint_owner(endpoint.id)] = found[(endpoint.container, endpoint.interface)] = concerned
     return found
 
 
-def _concerned_by(thing: Any, owners: Mapping[str, set[tuple[str, str]]]) -> set[tuple[str, str]]:
+def _concerned_by(thing: Any, owners: Mapping[Any, set[tuple[str, str]]]) -> set[tuple[str, str]]:
+    if thing is None:
+        return set()
     if isinstance(thing, Link):
         return owners.get(thing.owner, set())
-    name = thing.name if isinstance(thing, Namespace) else getattr(thing, "namespace", HOST)
-    return {("container", name)} if name != HOST else set()
+    if isinstance(thing, Namespace):
+        return {("container", thing.name)}
+    place = link_of(thing) if isinstance(thing, Sysctl) else (thing.namespace, thing.link)
+    return owners.get(place, {("container", place[0])} if place[0] != HOST else set())
 
 
 def _action(step: Step) -> str:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -47,3 +47,12 @@ def managed(request: pytest.FixtureRequest, driver: Driver) -> Iterator[Managed]
     else:
         with Lab(["host"]) as lone:
             yield Managed(lone.host, driver)
+
+
+@pytest.fixture(scope="session")
+def drivers(driver: Driver) -> Iterator[Sequence[Driver]]:
+    """Several, for tests that use hosts at the same time: most of what a task takes is waiting for the kernel."""
+    others = [Driver() for _ in range(3)]
+    yield [driver, *others]
+    for other in others:
+        other.close()

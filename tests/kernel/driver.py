@@ -15,6 +15,7 @@ A fault stops the run the moment before its Nth change to the host: by an error 
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import ctypes
 import gc
@@ -139,17 +140,21 @@ def _last_pid() -> int:
 def employ(pid: int) -> socket.socket:
     """A worker in the host whose PID 1 has this pid, and the way to talk to it."""
     ours, theirs = socket.socketpair()
-    child = os.fork()
-    if child == 0:
+    if os.fork() == 0:
         with contextlib.suppress(BaseException):
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            ours.close()
             _enter(pid)
-            # Only a child is in the pid namespace that was entered; as an orphan it becomes one of the host's PID 1.
-            if os.fork() == 0:
-                signal.signal(signal.SIGINT, signal.SIG_IGN)
-                ours.close()
+            # Only a child is in the pid namespace that was entered. An orphan would be the machine's PID 1's to reap,
+            # which may take it seconds; the host can't end before.
+            worker = os.fork()
+            if worker == 0:
                 work(theirs)
+            else:
+                theirs.close()
+                os.waitpid(worker, 0)
         os._exit(0)
-    os.waitpid(child, 0)
     theirs.close()
     return ours
 
@@ -163,13 +168,16 @@ def _enter(pid: int) -> None:
 
 
 def _warm_up() -> None:
-    """Have pyroute2 import what it imports late."""
+    """Have all imported that is imported late: not every user may read the interpreter's files."""
+    for codec in ("ascii", "unicode_escape"):
+        codecs.lookup(codec)
     with pyroute2.IPRoute() as netlink:
         list(netlink.get_links())
 
 
 def main() -> None:
     _warm_up()
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # reaps the workers' parents
     gc.freeze()  # or every fork copies what its garbage collector looks at
     workers: dict[tuple[int, int], socket.socket] = {}
     for line in sys.stdin:

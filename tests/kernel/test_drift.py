@@ -197,7 +197,7 @@ def test_deleted_bridge_is_made_again_with_its_ports(rich: tuple[Lab, Managed]) 
 
 @pytest.mark.parametrize("damage", ["ip netns del web", "umount /run/netns/web", "ip netns del web; ip netns add web"])
 def test_lost_namespace_is_made_again_with_all_that_was_in_it(rich: tuple[Lab, Managed], damage: str) -> None:
-    lab, managed = rich
+    _lab, managed = rich
     managed.sh(damage)
     result = managed.port_mapping(mappings=PORTS)
     assert managed.inode("sidecar") == managed.inode("web"), "sharers share the new one"
@@ -280,7 +280,8 @@ def same_words(ours: str, theirs: str) -> bool:
         "iptables -N BRIDGEWORK-OTHER; iptables -A BRIDGEWORK-OTHER -j ACCEPT",
         "iptables -N BRIDGEWORK-OTHER; iptables -I FORWARD 2 -j BRIDGEWORK-OTHER",
         "iptables -R BRIDGEWORK-FORWARD 1 -j ACCEPT",
-        "iptables-save -t filter | tac | grep -e '-A BRIDGEWORK' | sed '1i*filter\\n:BRIDGEWORK-FORWARD - [0:0]' | sed '$aCOMMIT' | iptables-restore -n",
+        "{ echo '*filter'; echo ':BRIDGEWORK-FORWARD - [0:0]'; iptables-save -t filter | grep '^-A BRIDGE' | tac; "
+        "echo COMMIT; } | iptables-restore --noflush",
     ],
 )
 def test_whole_chains_are_repaired(rich: tuple[Lab, Managed], damage: str) -> None:

@@ -21,7 +21,8 @@ from ansible_collections.bridgework.network.plugins.module_utils._hostconfig imp
 )
 from ansible_collections.bridgework.network.plugins.module_utils._plan import CREATE, DELETE, UPDATE, Plan, Step
 
-LINK_SYSCTLS = {"accept_ra": "1", "disable_ipv6": "0"}  # what the kernel gives a new link, below net/ipv6/conf
+# What the kernel gives a new link, below net/ipv?/conf.
+LINK_SYSCTLS = {"accept_ra": "1", "disable_ipv6": "0", "route_localnet": "0"}
 NAMESPACE_SYSCTLS = {"net/core/somaxconn": "4096", "net/ipv4/ip_forward": "0"}
 
 

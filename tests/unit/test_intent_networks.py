@@ -240,6 +240,15 @@ def test_predefined_networks_without_endpoints_cant_be_made(host: Declaration, m
         host.network(mode)
 
 
+def test_predefined_network_keeps_its_bridge(host: Declaration) -> None:
+    with refused(
+        f'network "bridge": {NAME} "br0" is not the bridge of this predefined network; leave it out: that is bw0'
+    ):
+        host.network("bridge", driver_options={NAME: "br0"})
+    host.network("bridge", driver_options={NAME: "bw0"})
+    assert host["bridge"].device == "bw0"
+
+
 class TestOverlap:
     @pytest.mark.parametrize("subnet", ["192.168.10.0/24", "192.168.10.128/25", "192.168.0.0/16", "192.168.10.8/31"])
     def test_overlap_is_refused_and_names_the_other_network(self, blue: Declaration, subnet: str) -> None:
@@ -334,6 +343,24 @@ class TestConnected:
         for name in ("blue", "red", "green"):
             host.network(name, connected=["web"])
         assert [host.endpoint(name, "web").interface for name in ("blue", "red", "green")] == ["eth0", "eth2", "eth3"]
+
+    def test_endpoint_is_made_as_asked_for(self, blue: Declaration) -> None:
+        blue.network(
+            "blue",
+            endpoints=[
+                {
+                    "container": "cache",
+                    "ipv4_address": "192.168.10.50",
+                    "mac_address": "02-00-00-00-00-0A",
+                    "interface_name": "lan0",
+                    "aliases": ["redis", "store"],
+                }
+            ],
+        )
+        endpoint = blue.endpoint("blue", "cache")
+        assert endpoint.addresses == ("192.168.10.50",)
+        assert (endpoint.mac, endpoint.interface) == ("02:00:00:00:00:0a", "lan0")
+        assert endpoint.aliases == ("redis", "store")
 
     def test_interface_name_taken_in_the_container_is_refused(self, blue: Declaration) -> None:
         with refused(

@@ -215,6 +215,8 @@ def test_sysctl_of_no_namespace_is_refused(key: str, shown: str) -> None:
     [
         ({"com.docker.network.driver.mtu": 1400}, {"com.docker.network.driver.mtu": "1400"}),
         ({"com.docker.network.driver.mtu": "01400"}, {"com.docker.network.driver.mtu": "1400"}),
+        ({"com.docker.network.driver.mtu": 68}, {"com.docker.network.driver.mtu": "68"}),
+        ({"com.docker.network.driver.mtu": 65535}, {"com.docker.network.driver.mtu": "65535"}),
         ({"com.docker.network.bridge.enable_icc": False}, {"com.docker.network.bridge.enable_icc": "false"}),
         ({"com.docker.network.bridge.enable_icc": "Yes"}, {"com.docker.network.bridge.enable_icc": "true"}),
         ({"com.docker.network.bridge.enable_icc": 0}, {"com.docker.network.bridge.enable_icc": "false"}),

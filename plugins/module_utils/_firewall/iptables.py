@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
-import shlex
+import re
 import shutil
 import subprocess
 from collections import defaultdict
@@ -24,6 +24,7 @@ PREFIX = "BRIDGEWORK-"
 SAVE, RESTORE = "iptables-save", "iptables-restore"
 LOCK_SECONDS = 10  # how long to wait for another program's hold on the xtables lock
 LOOPBACK = "127.0.0.0/8"
+WORD = re.compile(r'(?:"(?:[^"\\]|\\.)*"|\S)+')
 
 # The jumps into our chains: table, built-in chain, match, our chain.
 JUMPS = (
@@ -81,7 +82,7 @@ def parse(family: str, saved: str) -> FirewallLines:
     """Our lines in the output of iptables-save, each in its normal form; foreign ones are left out."""
     found: dict[str, list[str]] = {}
     table = ""
-    for line in saved.splitlines():
+    for line in saved.split("\n"):
         if line.startswith("*"):
             table = line[1:].strip()
         elif line.startswith(":"):
@@ -200,10 +201,8 @@ def _jumps_to_us(rule: str) -> bool:
 
 
 def _words(rule: str) -> list[str]:
-    try:
-        return shlex.split(rule)
-    except ValueError:  # an unbalanced quote, in a foreign rule
-        return rule.split()
+    """The words of a rule as they are written, quotes included: iptables' quoting is not the shell's."""
+    return WORD.findall(rule)
 
 
 def _find(tool: str) -> str | None:
@@ -212,8 +211,23 @@ def _find(tool: str) -> str | None:
 
 
 def _run(command: list[str], script: str) -> str:
-    result = subprocess.run(command, input=script, capture_output=True, text=True, check=False)
+    # Comments of foreign rules are bytes of any kind.
+    result = subprocess.run(
+        command, input=script, capture_output=True, encoding="utf-8", errors="surrogateescape", check=False
+    )
     if result.returncode != 0:
-        reason = " ".join(result.stderr.split()) or f"exit code {result.returncode}"
-        raise KernelError(f"{os.path.basename(command[0])} refused the rule set: {reason}")
+        raise KernelError(f"{os.path.basename(command[0])}{_complaint(result)}")
     return result.stdout
+
+
+def _complaint(result: subprocess.CompletedProcess[str]) -> str:
+    """What a tool has against its input, or whatever else it fails for."""
+    reason = " ".join(result.stderr.split()) or f"exit code {result.returncode}"
+    if "xtables lock" in reason:
+        return (
+            f": another program has held the lock /run/xtables.lock for {LOCK_SECONDS} seconds; see which one it is "
+            "(fuser /run/xtables.lock), and run the task again"
+        )
+    if not result.args[1:]:
+        return f" failed: {reason}; see that it works when run by hand"
+    return f" refused the rule set: {reason}"

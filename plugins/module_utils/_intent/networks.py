@@ -90,6 +90,14 @@ def ensure(state: State, facts: Facts, spec: NetworkSpec) -> Network:
 def _declare(state: State, facts: Facts, spec: NetworkSpec) -> Network:
     existing = state.networks.get(spec.name)
     network = _create(state, facts, spec) if existing is None else _update(state, existing, spec)
+    if network.name == PREDEFINED_BRIDGE and network.device != PREDEFINED_BRIDGE_DEVICE:
+        raise InvalidInput(
+            f'network "{network.name}"',
+            _options.BRIDGE_NAME,
+            network.device,
+            "is not the bridge of this predefined network",
+            f"leave it out: that is {PREDEFINED_BRIDGE_DEVICE}",
+        )
     state.networks[network.name] = network
     return network
 

@@ -11,6 +11,7 @@ from functools import cache
 
 from .._facts import Listener
 from .._hostconfig import HOST, OWNER_PREFIX
+from .._ledger import Ledger
 from . import Kernel, sockets
 
 DEFAULT_EPHEMERAL = (49153, 65535)  # Docker's, where the kernel doesn't say
@@ -19,10 +20,12 @@ DEFAULT_EPHEMERAL = (49153, 65535)  # Docker's, where the kernel doesn't say
 class HostFacts:
     """See ``_facts.Facts``."""
 
-    def __init__(self, kernel: Kernel, check_mode: bool) -> None:
+    def __init__(self, kernel: Kernel, ledger: Ledger, check_mode: bool) -> None:
         self._namespaces = kernel.namespaces
         self._netlink = kernel.netlink
         self._sysctls = kernel.sysctls
+        # A run that was killed may not have come to mark them.
+        self._unmarked = {(row[1], row[2]) for row in ledger.pending if row[0] == "link"}
         self.check_mode = check_mode
         self.machine_id = _first_line("/etc/machine-id")
         self.now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
@@ -66,7 +69,8 @@ class HostFacts:
         # A handle on the host's own namespace is about to be replaced by a namespace that is empty.
         if self._namespaces.inode(container) in (None, self._namespaces.inode(HOST)):
             return set()
-        return {link.get_attr("IFLA_IFNAME") for link in self._netlink.links(container) if not _is_ours(link)}
+        foreign = {link.get_attr("IFLA_IFNAME") for link in self._netlink.links(container) if not _is_ours(link)}
+        return {name for name in foreign if (container, name) not in self._unmarked}
 
     def _read(self, path: str) -> str:
         return self._sysctls.read(HOST, [path]).get(path, "")

@@ -68,22 +68,26 @@ class Namespaces:
             return None
         return found.st_ino if found.st_dev == os.fstat(self._host).st_dev else None
 
+    def is_empty(self, name: str) -> bool:
+        """Whether the name is there with no namespace behind it, as a run that was killed may leave it."""
+        return self.inode(name) is None and os.path.isfile(path(name))
+
     def create(self, name: str) -> None:
         """A new namespace of that name; one that was removed by this object comes back as it was."""
-        self._make_room(name)
-        if name in self._removed:
-            _mount(f"/proc/self/fd/{self._removed[name]}", path(name))
-            return
-        _call("unshare", CLONE_NEWNET)
-        try:
-            _mount(OWN, path(name))
-        finally:
-            _call("setns", self._host, CLONE_NEWNET)
+        with self._room(name):
+            if name in self._removed:
+                _mount(f"/proc/self/fd/{self._removed[name]}", path(name))
+                return
+            _call("unshare", CLONE_NEWNET)
+            try:
+                _mount(OWN, path(name))
+            finally:
+                _call("setns", self._host, CLONE_NEWNET)
 
     def attach(self, name: str, to: str) -> None:
         """The name becomes a handle on the namespace of another name, or on the host's own."""
-        self._make_room(name)
-        _mount(OWN if to == HOST else path(to), path(name))
+        with self._room(name):
+            _mount(OWN if to == HOST else path(to), path(name))
 
     def remove(self, name: str, keep: bool) -> None:
         """The name is gone; the namespace goes with its last user. ``keep``: unless this object brings it back."""
@@ -94,6 +98,17 @@ class Namespaces:
                 _call("umount2", path(name).encode(), MNT_DETACH)
         with suppress(FileNotFoundError):
             os.unlink(path(name))
+
+    @contextmanager
+    def _room(self, name: str) -> Iterator[None]:
+        """A place to mount on, which goes again where nothing could be mounted."""
+        self._make_room(name)
+        try:
+            yield
+        except OSError:
+            with suppress(OSError):
+                os.unlink(path(name))
+            raise
 
     def _make_room(self, name: str) -> None:
         """An empty file to mount on, in a directory whose mounts other mount namespaces see (see ip-netns(8))."""

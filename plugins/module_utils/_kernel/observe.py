@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from .._firewall import Backend
@@ -25,7 +25,9 @@ class Scope:
     """
 
     namespaces: frozenset[str]
-    handles: Mapping[str, str | None]
+    wanted: frozenset[str]
+    targets: Mapping[str, tuple[str, ...]]
+    own: frozenset[str]
     ledger: Ledger
     links: frozenset[tuple[str, str]]
     addresses: frozenset[Address]
@@ -39,7 +41,9 @@ class Scope:
         gateways = [row for row in ledger.pending if row[0] == "route"]
         return cls(
             namespaces=frozenset(ledger.namespaces).union(*(config.namespaces for config in configs)),
-            handles={name: space.of for name, space in wanted.namespaces.items()},
+            wanted=frozenset(wanted.namespaces),
+            targets=_targets(configs),
+            own=frozenset(space.name for config in others for space in config.namespaces.values() if space.of is None),
             ledger=ledger,
             links=frozenset().union(*(config.links for config in configs)),
             addresses=frozenset(Address(*row[1:]) for row in pending).union(*(config.addresses for config in configs)),
@@ -48,6 +52,15 @@ class Scope:
             ).union(*(config.routes for config in configs)),
             sysctls=frozenset().union(*([*config.sysctls, *config.owed] for config in configs)),
         )
+
+
+def _targets(configs: Iterable[HostConfig]) -> dict[str, tuple[str, ...]]:
+    """Where handles may lead to, by name: where they shall, and where they did."""
+    found: dict[str, tuple[str, ...]] = defaultdict(tuple)
+    for space in (space for config in configs for space in config.namespaces.values()):
+        if space.of is not None:
+            found[space.name] += (space.of,)
+    return found
 
 
 @dataclass
@@ -64,6 +77,8 @@ def observe(kernel: Kernel, scope: Scope, backend: Backend) -> HostConfig:
     """The host's configuration within the scope."""
     inodes = {name: kernel.namespaces.inode(name) for name in (HOST, *scope.namespaces)}
     behind = {name: _behind(scope, name, inodes) for name in sorted(scope.namespaces) if inodes[name] is not None}
+    unwanted = {name for name in scope.ledger.namespaces if name not in scope.wanted}
+    behind.update((name, STALE) for name in sorted(unwanted) if kernel.namespaces.is_empty(name))
     looked_into = [HOST, *sorted(name for name, of in behind.items() if of is None)]
     seen = _Seen()
     for namespace in looked_into:
@@ -88,10 +103,11 @@ def _behind(scope: Scope, name: str, inodes: Mapping[str, int | None]) -> str | 
     if inodes[name] == inodes[HOST]:
         return HOST
     made_for = scope.ledger.namespaces.get(name)
-    for target in (made_for, scope.handles.get(name)):
+    for target in (made_for, *scope.targets.get(name, ())):
         if target is not None and inodes[name] == inodes.get(target):
             return target
-    return STALE if made_for is not None else None
+    # One that was to become a handle when the run broke off is what it was.
+    return STALE if made_for is not None and name not in scope.own else None
 
 
 def _loopback_up(scope: Scope, seen: _Seen, name: str) -> bool:

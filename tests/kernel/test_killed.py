@@ -1,0 +1,86 @@
+# SPDX-FileCopyrightText: Bridgework contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A run that is killed at any instant leaves a host that the next run brings to the declared state."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+from kernel.plans import ALL, NETWORKS, SCENARIOS, Scenario, Task, at_every_moment, carry_out, fresh_host, withdraw
+from kernel.support import Driver, Managed, Snapshot, bare, killed, same
+
+
+def kill_at(managed: Managed, task: Task, moment: int) -> None:
+    (outcome,) = managed.outcomes([task], fork=True, fault={"at": moment, "how": "kill"})
+    assert killed(outcome), outcome
+
+
+def scenarios(*names: str) -> pytest.MarkDecorator:
+    chosen = [each for each in SCENARIOS if each.name in names]
+    assert len(chosen) == len(names)
+    return pytest.mark.parametrize("scenario", chosen, ids=lambda each: each.name)
+
+
+@scenarios("first networks", "ports", "change of networks", "change of modes", "prune of everything")
+def test_same_task_finishes_what_a_killed_one_began(drivers: Sequence[Driver], scenario: Scenario) -> None:
+    with fresh_host(drivers[0]) as managed:
+        carry_out(managed, (*scenario.before, scenario.task))
+        wanted = comparable(managed)
+
+    def check(moment: int, driver: Driver) -> None:
+        with fresh_host(driver) as managed:
+            carry_out(managed, scenario.before)
+            kill_at(managed, scenario.task, moment)
+            carry_out(managed, [scenario.task])
+            same(wanted, comparable(managed), f"killed at moment {moment}", identity=False)
+            module, arguments = scenario.task
+            assert not managed.once(module, arguments)["changed"], f"killed at {moment}: a third run has to do"
+
+    assert at_every_moment(drivers, scenario, "kill", check) >= 4
+
+
+def comparable(managed: Managed) -> Snapshot:
+    """The host without what differs between two of them: inodes, and the MAC of the uplink."""
+    found = bare(managed.snapshot())
+    del found["/link eth0 .address"]
+    return {key: "there" if key.startswith("name ") else value for key, value in found.items()}
+
+
+@scenarios("first networks", "modes", "change of modes")
+def test_nothing_is_leaked_where_the_next_task_wants_something_else(
+    drivers: Sequence[Driver], scenario: Scenario
+) -> None:
+    def check(moment: int, driver: Driver) -> None:
+        with fresh_host(driver) as managed:
+            empty = bare(managed.snapshot())
+            carry_out(managed, scenario.before)
+            kill_at(managed, scenario.task, moment)
+            withdraw(managed)
+            after = managed.snapshot()
+            same(empty, bare(after), f"killed at moment {moment}")
+            left = [key for key in after if key.startswith("state ") and "counter" not in key]
+            assert left == [], f"killed at moment {moment}"
+
+    assert at_every_moment(drivers, scenario, "kill", check) >= 4
+
+
+def test_check_mode_tells_what_is_left_to_do(managed: Managed) -> None:
+    kill_at(managed, NETWORKS, 20)
+    module, arguments = NETWORKS
+    predicted = managed.run(module, **arguments, check=True)
+    assert predicted["actions"]
+    assert managed.run(module, **arguments)["actions"] == predicted["actions"]
+
+
+def test_processes_keep_their_namespaces_when_a_run_is_killed(managed: Managed) -> None:
+    """Also where the task would have taken a namespace away, and the next one wants it kept."""
+    carry_out(managed, ALL)
+    inode = managed.inode("app")
+    change: Task = ("netns_bridge", {"containers": [{"name": "app", "mode": "host"}], "force": True})
+    with managed.host.serve("tcp", 8080, netns="app"):
+        kill_at(managed, change, 2)
+        managed.netns_bridge(containers=[{"name": "app"}])
+        assert managed.inode("app") == inode
+        assert managed.host.ask("tcp", managed.address("app"), 8080)

@@ -1,0 +1,244 @@
+# SPDX-FileCopyrightText: Bridgework contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What others have on the host is as it was, while we are there and after we have gone."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+from kernel.support import HOST, REMOTE, Managed, bare, same
+
+from lab import Lab
+
+# Docker's, libvirt's, an administrator's with all that needs quoting.
+FOREIGN_RULES = """\
+*raw
+:PREROUTING ACCEPT [0:0]
+:OUTPUT ACCEPT [0:0]
+-A PREROUTING -d 172.30.0.2/32 ! -i docker0 -j DROP
+COMMIT
+*mangle
+:PREROUTING ACCEPT [0:0]
+:INPUT ACCEPT [0:0]
+:FORWARD ACCEPT [0:0]
+:OUTPUT ACCEPT [0:0]
+:POSTROUTING ACCEPT [0:0]
+:LIBVIRT_PRT - [0:0]
+-A POSTROUTING -j LIBVIRT_PRT
+-A LIBVIRT_PRT -o virbr0 -p udp -m udp --dport 68 -j CHECKSUM --checksum-fill
+COMMIT
+*nat
+:PREROUTING ACCEPT [0:0]
+:INPUT ACCEPT [0:0]
+:OUTPUT ACCEPT [0:0]
+:POSTROUTING ACCEPT [0:0]
+:DOCKER - [0:0]
+-A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER
+-A OUTPUT ! -d 127.0.0.0/8 -m addrtype --dst-type LOCAL -j DOCKER
+-A POSTROUTING -s 172.30.0.0/16 ! -o docker0 -j MASQUERADE
+-A DOCKER ! -i docker0 -p tcp -m tcp --dport 9000 -j DNAT --to-destination 172.30.0.2:80
+COMMIT
+*filter
+:INPUT DROP [0:0]
+:FORWARD DROP [0:0]
+:OUTPUT ACCEPT [0:0]
+:DOCKER - [0:0]
+:DOCKER-USER - [0:0]
+-A INPUT -i lo -j ACCEPT
+-A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+-A INPUT -p icmp -j ACCEPT
+-A FORWARD -j DOCKER-USER
+-A FORWARD -o docker0 -j DOCKER
+-A FORWARD -i docker0 -j ACCEPT
+-A FORWARD -s 198.18.0.0/15 -m comment --comment "says: -j BRIDGEWORK-FORWARD, \\"it's\\" 'quoted'" -j ACCEPT
+-A DOCKER -d 172.30.0.2/32 ! -i docker0 -o docker0 -p tcp -m tcp --dport 80 -j ACCEPT
+-A DOCKER-USER -m limit --limit 5/min -j LOG --log-prefix "iptables denied: " --log-level 7
+-A DOCKER-USER -j RETURN
+COMMIT
+"""
+FOREIGN_THINGS = """\
+    ip link add docker0 up type bridge
+    ip link add veth1234567 master docker0 up type veth peer name vethpeer
+    ip addr add 172.30.0.1/16 dev docker0
+    ip link set docker0 alias 'somebody else'
+    ip netns add theirs
+    ip link set vethpeer netns theirs
+    ip -n theirs addr add 172.30.0.2/16 dev vethpeer
+    ip -n theirs link set vethpeer up
+    ip route add 198.18.0.0/15 via 192.0.2.1
+"""
+NETWORKS = [
+    {"name": "front", "ipam_config": [{"subnet": "192.168.10.0/24"}], "connected": ["web", "db"]},
+    {"name": "back", "internal": True, "connected": ["db"]},
+]
+WITHDRAWN = {"networks": [{"name": name, "state": "absent", "force": True} for name in ("front", "back")]}
+
+
+@pytest.fixture
+def inhabited(managed: Managed) -> Managed:
+    managed.sh(FOREIGN_THINGS)
+    managed.host.run("iptables-restore", input=FOREIGN_RULES)
+    return managed
+
+
+def foreign_rules(managed: Managed) -> list[str]:
+    """iptables-save but for our chains and the jumps to them."""
+    ours = re.compile(r":BRIDGEWORK-.*|-A BRIDGEWORK-.*|-A [A-Z]+ ([^\"]* )?-j BRIDGEWORK-[A-Z]+")
+    return [line for line in managed.rules() if not ours.fullmatch(line)]
+
+
+def test_foreign_rules_are_byte_identical_at_each_step(inhabited: Managed) -> None:
+    before = inhabited.rules()
+    steps = (
+        lambda: inhabited.container_network(networks=NETWORKS),
+        lambda: inhabited.port_mapping(container="web", published_ports=["8000:8080", "53/udp"]),
+        lambda: inhabited.netns_bridge(containers=[{"name": "app"}]),
+        lambda: inhabited.container_network(
+            name="front", driver_options={"com.docker.network.bridge.enable_icc": False}
+        ),
+        lambda: inhabited.port_mapping(container="web", state="absent"),
+    )
+    for step in steps:
+        assert step()["changed"]
+        assert foreign_rules(inhabited) == before
+    inhabited.network_prune(containers=True)
+    inhabited.container_network(**WITHDRAWN)
+    inhabited.netns_bridge(state="absent")
+    assert inhabited.rules() == before
+
+
+def test_removal_of_our_last_object_leaves_the_host_as_it_was(inhabited: Managed) -> None:
+    before = inhabited.snapshot()
+    inhabited.container_network(networks=NETWORKS)
+    inhabited.port_mapping(container="web", published_ports=["8000:8080"])
+    inhabited.container_network(**WITHDRAWN)
+    inhabited.network_prune(containers=True)
+    same(bare(before), bare(inhabited.snapshot()), "something is left behind")
+
+
+def test_our_rules_and_settings_go_with_the_last_network_though_containers_stay(inhabited: Managed) -> None:
+    before = inhabited.snapshot()
+    inhabited.container_network(networks=NETWORKS)
+    inhabited.container_network(**WITHDRAWN)
+    assert not [line for line in inhabited.rules() if "BRIDGEWORK" in line and "comment" not in line]
+    inhabited.netns_bridge(containers=[{"name": name, "state": "absent"} for name in ("web", "db")])
+    same(bare(before), bare(inhabited.snapshot()), "something is left behind")
+
+
+def test_foreign_things_are_untouched_and_work_while_we_are_there(lab: Lab, inhabited: Managed) -> None:
+    def about_others() -> dict[str, str]:
+        theirs = re.compile("/(link|sysctl.*) (docker0|veth1234567|eth0).*|theirs/.*|name theirs|/route.*198.18.*")
+        return {key: value for key, value in inhabited.snapshot().items() if theirs.fullmatch(key)}
+
+    def forwarded(snapshot: dict[str, str]) -> dict[str, str]:
+        return {key: value for key, value in snapshot.items() if not key.endswith(("forwarding", "accept_redirects"))}
+
+    before = about_others()
+    assert len(before) > 50
+    inhabited.container_network(networks=NETWORKS)
+    inhabited.port_mapping(container="web", published_ports=["8000:8080"])
+    same(forwarded(before), forwarded(about_others()), "something of others was changed")
+    assert inhabited.host.ping("172.30.0.2")
+    with inhabited.host.serve("tcp", 80, netns="theirs"):
+        assert inhabited.host.ask("tcp", "172.30.0.2", 80)
+        inhabited.sh("ip -n theirs route add default via 172.30.0.1")
+        assert lab.peer.ask("tcp", HOST, 9000), "their published port"
+
+
+def test_ours_works_where_others_drop_what_is_forwarded(lab: Lab, inhabited: Managed) -> None:
+    inhabited.container_network(networks=NETWORKS)
+    inhabited.port_mapping(container="web", published_ports=["8000:8080"])
+    assert inhabited.host.ping(REMOTE, netns="web")
+    with inhabited.host.serve("tcp", 8080, netns="web"):
+        assert lab.remote.ask("tcp", HOST, 8000)
+
+
+def test_rules_that_others_add_later_stay(inhabited: Managed) -> None:
+    inhabited.container_network(networks=NETWORKS)
+    inhabited.sh("iptables -A FORWARD -s 198.18.0.9 -j DROP; iptables -t nat -I PREROUTING 1 -s 198.18.0.9 -j RETURN")
+    before = foreign_rules(inhabited)
+    inhabited.port_mapping(container="web", published_ports=["8000:8080"])
+    inhabited.container_network(**WITHDRAWN)
+    assert inhabited.rules() == before
+
+
+def test_chains_of_others_that_jump_to_ours_are_no_reason_to_fail(inhabited: Managed) -> None:
+    """A rule of ours in a foreign chain is ours; it goes with the chain that it leads to."""
+    inhabited.container_network(networks=NETWORKS)
+    inhabited.sh("iptables -A DOCKER-USER -j BRIDGEWORK-FORWARD")
+    inhabited.container_network(**WITHDRAWN)
+    assert not [line for line in inhabited.rules() if "-j BRIDGEWORK" in line and "comment" not in line]
+
+
+def test_foreign_bridge_with_the_name_that_is_asked_for_is_refused(inhabited: Managed) -> None:
+    refused = inhabited.netns_bridge(name="docker0", fails=True)
+    assert 'interface "docker0" exists on the host' in refused["msg"]
+
+
+def test_foreign_table_of_nftables_stays(managed: Managed) -> None:
+    table = "table inet theirs {\n\tchain input {\n\t\ttype filter hook input priority filter; policy accept;\n\t}\n}\n"
+    managed.host.run("nft", "-f", "-", input=table)
+    managed.container_network(networks=NETWORKS)
+    managed.container_network(**WITHDRAWN)
+    assert managed.sh("nft list table inet theirs") == table
+
+
+# Kernel settings.
+
+SETTINGS = {
+    "as the kernel has them": "",
+    "forwarding is the administrator's": "echo 1 >/proc/sys/net/ipv4/ip_forward",
+    "no redirects": "echo 0 >/proc/sys/net/ipv4/conf/all/accept_redirects",
+    "no redirects on the uplink": "echo 0 >/proc/sys/net/ipv4/conf/eth0/accept_redirects",
+    "one link forwards already": "echo 1 >/proc/sys/net/ipv4/conf/eth0/forwarding",
+    "new links forward": "echo 1 >/proc/sys/net/ipv4/conf/default/forwarding",
+    "hardened": """
+        for each in all default eth0; do
+            echo 0 >/proc/sys/net/ipv4/conf/$each/accept_redirects
+            echo 0 >/proc/sys/net/ipv4/conf/$each/secure_redirects
+            echo 1 >/proc/sys/net/ipv4/conf/$each/rp_filter
+        done""",
+    "forwarding without redirects": """
+        echo 1 >/proc/sys/net/ipv4/ip_forward
+        echo 1 >/proc/sys/net/ipv4/conf/all/accept_redirects
+        echo 0 >/proc/sys/net/ipv4/conf/eth0/forwarding""",
+}
+
+
+@pytest.mark.parametrize("settings", SETTINGS.values(), ids=list(SETTINGS))
+def test_settings_go_back_to_what_they_were(managed: Managed, settings: str) -> None:
+    managed.sh(settings or "true")
+    before = managed.snapshot()
+    managed.container_network(networks=NETWORKS)
+    assert managed.sh("cat /proc/sys/net/ipv4/ip_forward").strip() == "1"
+    managed.container_network(**WITHDRAWN)
+    managed.network_prune(containers=True)
+    same(bare(before), bare(managed.snapshot()), "a setting is not as it was")
+
+
+def test_setting_that_an_administrator_changes_later_is_left_to_him(managed: Managed) -> None:
+    managed.container_network(networks=NETWORKS)
+    managed.sh("echo 0 >/proc/sys/net/ipv4/conf/eth0/accept_redirects")
+    managed.container_network(**WITHDRAWN)
+    assert managed.sh("cat /proc/sys/net/ipv4/conf/eth0/accept_redirects").strip() == "0"
+
+
+def test_links_that_come_later_are_as_others_want_them(managed: Managed) -> None:
+    """Forwarding on and off again must not leave a link forwarding that was not there before."""
+    managed.container_network(networks=NETWORKS)
+    managed.sh("ip link add dummy-a type veth peer name dummy-b")
+    managed.container_network(**WITHDRAWN)
+    assert managed.sh("cat /proc/sys/net/ipv4/conf/dummy-a/forwarding").strip() == "0"
+
+
+def test_routes_and_addresses_of_others_on_our_links_go_with_the_links_only(managed: Managed) -> None:
+    result = managed.container_network(networks=NETWORKS)
+    bridge = result["network"]["Options"]["com.docker.network.bridge.name"]
+    managed.sh(f"ip addr add 198.18.0.1/24 dev {bridge}; ip route add 198.18.9.0/24 dev {bridge}")
+    managed.port_mapping(container="web", published_ports=["8000:8080"])
+    shown = json.loads(managed.sh(f"ip -json -4 addr show dev {bridge}"))[0]["addr_info"]
+    assert [each["local"] for each in shown] == ["192.168.10.1", "198.18.0.1"]
+    assert "198.18.9.0/24" in managed.sh("ip route")
