@@ -14,12 +14,14 @@ from typing import Callable, Generic, TypeVar
 from ._errors import BridgeworkError, HostError, KernelError
 from ._facts import Facts
 from ._firewall import Backend, choose
+from ._flows import PortChange
 from ._hostconfig import HOST, Address, HostConfig, Link, Namespace, Route, Sysctl
 from ._kernel import Kernel
 from ._kernel.apply import apply
+from ._kernel.conntrack import forget_left_behind
 from ._kernel.facts import HostFacts
 from ._kernel.observe import Scope, observe
-from ._kernel.sysctl import has_ipv6
+from ._kernel.sysctl import read_traits
 from ._ledger import FORWARDING, Ledger, SavedSysctl
 from ._lock import run_lock
 from ._model import State
@@ -67,6 +69,7 @@ class _Run:
         self._kernel = kernel
         self._store = store
         self._backend = backend
+        self._traits = read_traits()
         self._declared, self._ledger = store.load()
 
     def run(self, intent: Intent[Outcome], check_mode: bool) -> Result[Outcome]:
@@ -83,10 +86,7 @@ class _Run:
         return result
 
     def _render(self, state: State) -> HostConfig:
-        config = render(state, self._ledger, self._backend)
-        if not has_ipv6():
-            config.sysctls = {key: each for key, each in config.sysctls.items() if not key[1].startswith("net/ipv6/")}
-        return config
+        return render(state, self._ledger, self._backend, self._traits)
 
     def _observe(self, ledger: Ledger, wanted: HostConfig, *others: HostConfig) -> HostConfig:
         return observe(self._kernel, Scope.of(ledger, wanted, *others), self._backend)
@@ -97,6 +97,7 @@ class _Run:
             self._store.save((self._declared, self._ledger), (self._declared, announced))
         try:
             apply(self._kernel, result.plan, self._backend)
+            forget_left_behind(self._kernel.netlink, PortChange.towards(wanted.ports, present.ports, old.ports))
             settled = self._settle(announced, result, wanted)
             self._store.save((self._declared, announced), (result.after, settled))
         except BaseException as error:
@@ -150,6 +151,7 @@ class _Run:
         try:
             now = self._observe(announced, wanted, old, target)
             apply(self._kernel, make_plan(target, now), self._backend)
+            forget_left_behind(self._kernel.netlink, PortChange.towards(target.ports, now.ports))
             self._store.save((self._declared, announced), (self._declared, self._ledger))
         except (BridgeworkError, OSError) as second:
             raise KernelError(

@@ -28,6 +28,9 @@ class Facts(Protocol):
     def used_subnets(self) -> Sequence[str]:
         """Destinations of the routes that are not ours, and the nameservers' addresses."""
 
+    def connected_subnets(self) -> Sequence[str]:
+        """Subnets that the host reaches directly, by interfaces that are not ours."""
+
     def listeners(self, protocol: str) -> Sequence[Listener]:
         """Sockets of the host's namespace that would clash with a published port."""
 

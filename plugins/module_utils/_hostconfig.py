@@ -10,7 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Union
+from typing import TYPE_CHECKING, Union
+
+if TYPE_CHECKING:
+    from ._firewall.ruleset import PortRule
 
 HOST = ""  # stands for the host's own namespace wherever a namespace is named
 STALE = "?"  # what a handle leads to whose target has gone: no container has this name
@@ -59,6 +62,7 @@ class Link:
     master: str | None = None
     peer: tuple[str, str] | None = None
     hairpin: bool = False
+    isolated: bool = False
     up: bool = True
 
     @property
@@ -115,9 +119,20 @@ FirewallLines = Mapping[str, tuple[str, ...]]  # place → its lines, in order
 Held = Union[Namespace, Link, Address, Route, Sysctl, FirewallLine]
 
 
+@dataclass(frozen=True)
+class Traits:
+    """What kind of kernel it is; ``bridge_netfilter``: frames between ports of a bridge pass the IP firewall."""
+
+    ipv6: bool = True
+    bridge_netfilter: bool = False
+
+
 @dataclass
 class HostConfig:
-    """All of it. ``owed`` are sysctls to put back where they (still) exist; an observed configuration has none."""
+    """All of it. ``owed`` are sysctls to put back where they (still) exist; an observed configuration has none.
+
+    ``ports`` are what the firewall lines publish.
+    """
 
     namespaces: dict[str, Namespace] = field(default_factory=dict)
     links: dict[tuple[str, str], Link] = field(default_factory=dict)
@@ -126,3 +141,4 @@ class HostConfig:
     sysctls: dict[tuple[str, str], Sysctl] = field(default_factory=dict)
     owed: dict[tuple[str, str], Sysctl] = field(default_factory=dict)
     firewall: FirewallLines = field(default_factory=dict)
+    ports: frozenset[PortRule] = frozenset()

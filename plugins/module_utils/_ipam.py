@@ -22,6 +22,10 @@ POOLS = (
 )
 
 
+# What no host has for an address: RFC 1122, section 3.2.1.3; RFC 4291, sections 2.5.3, 2.5.6 and 2.7.
+UNUSABLE = ("0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/4", "::/127", "fe80::/10", "ff00::/8")
+
+
 def identify(*parts: object) -> str:
     """An ID of 64 hex characters, the same for the same parts."""
     return hashlib.sha256("\x00".join(str(part) for part in parts).encode()).hexdigest()
@@ -68,6 +72,8 @@ def ipam_block(
     net = _validate.network(subject, "subnet", subnet)
     if net.version == 4 and net.prefixlen > 31:
         raise InvalidInput(subject, "subnet", subnet, "has no room for a gateway and a container", "use a /31 or wider")
+    for special in overlaps(str(net), UNUSABLE):
+        raise InvalidInput(subject, "subnet", subnet, f"overlaps {special}, which is not for hosts", "choose another")
     part = None
     if iprange is not None:
         part = _validate.network(subject, "iprange", iprange)

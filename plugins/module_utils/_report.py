@@ -39,7 +39,7 @@ def actions(plan: Plan) -> list[str]:
         removed, added = plan.firewall.removed(), plan.firewall.added()
         lines += [f"remove {_line(rule)}" for rule in removed] + [f"create {_line(rule)}" for rule in added]
         if not removed and not added:
-            lines.append("change firewall: the order of its rules")
+            lines.append("change firewall: its chains or the order of its rules")
     return lines + [_action(step) for step in (*plan.links, *plan.settings, *plan.farewell)]
 
 
@@ -159,4 +159,5 @@ def _line(thing: Held) -> str:
     parts += [f"mac {thing.mac}"] if thing.mac else []
     parts += [f"on {thing.master}"] if thing.master else []
     parts += ["hairpin"] if thing.hairpin else []
+    parts += ["isolated"] if thing.isolated else []
     return ", ".join([*parts, "up" if thing.up else "down"])

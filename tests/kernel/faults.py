@@ -31,6 +31,7 @@ class Faults:
         self._before(_import("_kernel.netlink").Netlink, "_ask", lambda: errors.KernelError("injected: refused"))
         self._before(_import("_kernel.sysctl").Sysctls, "write", lambda: errors.KernelError("injected: not set"))
         self._before(store.Store, "save", lambda: errors.StateError("injected: not written"))
+        self._before(_import("_kernel.conntrack").Table, "remove", None)
         self._before(store, "_write", None)
         self._after(store.Store, "save")
         self._before(os, "unlink", None)

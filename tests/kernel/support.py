@@ -103,12 +103,10 @@ class Managed:
         return result
 
     def _check_repeated(self, module: str, arguments: Mapping[str, Any], partly: bool) -> None:
-        before = self.snapshot()
         again = _expected(self.once(module, arguments), partly)
         assert not again["changed"] and not again["actions"], f"a second run found something to do: {again}"
         assert again["diff"] == {"before": "", "after": ""}, again["diff"]
         assert not [item for item in _items(again) if item["changed"]], again
-        same(before, self.snapshot(), "a second run changed the host")
 
     def once(self, module: str, arguments: Mapping[str, Any], *, check: bool = False, **job: Any) -> Result:
         """One run and nothing around it."""
@@ -119,7 +117,7 @@ class Managed:
     ) -> list[dict[str, Any]]:
         """What the driver says of runs at the same time. `job`: further keys of a job, such as a fault."""
         internal = {"_ansible_check_mode": check, "_ansible_diff": True}
-        jobs = [{"module": module, "arguments": {**arguments, **internal}, **job} for module, arguments in runs]
+        jobs = [{"module": module, "arguments": {**internal, **arguments}, **job} for module, arguments in runs]
         return self._driver.do(self.host, *jobs)
 
     def snapshot(self) -> Snapshot:
@@ -227,3 +225,38 @@ def bare(snapshot: Snapshot) -> Snapshot:
 def managed_lab(driver: Driver, hosts: Sequence[str] = ("host",)) -> Iterator[tuple[Lab, Managed]]:
     with Lab(hosts) as lab:
         yield lab, Managed(lab.host, driver)
+
+
+# Answers as the servers of the lab do.
+SERVING = """
+import ctypes, json, os, selectors, socket, sys
+libc, selector = ctypes.CDLL(None, use_errno=True), selectors.DefaultSelector()
+names, ports = sys.argv[1].split(), sys.argv[2].split()
+for name in names:
+    descriptor = os.open(f"/run/netns/{name}", os.O_RDONLY)
+    assert libc.setns(descriptor, 0x40000000) == 0  # CLONE_NEWNET
+    os.close(descriptor)
+    for port in ports:
+        server = socket.create_server(("0.0.0.0", int(port)), backlog=128)
+        selector.register(server, selectors.EVENT_READ, f"{name}:{port}")
+print(flush=True)
+while True:
+    for key, _events in selector.select():
+        connection, peer = key.fileobj.accept()
+        with connection:
+            connection.recv(64)
+            answer = {"server": key.data, "seen_from": peer[0], "seen_port": peer[1]}
+            connection.sendall(json.dumps(answer).encode() + b"\\n")
+"""
+
+
+@contextmanager
+def serving(host: Host, containers: Iterable[str], *ports: int) -> Iterator[None]:
+    """One process that is a TCP server on each of the ports in each of the containers; it answers as NAME:PORT."""
+    words = (" ".join(containers), " ".join(map(str, ports)))
+    process = host.popen(sys.executable, "-c", SERVING, *words, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout.readline() == "\n"
+        yield
+    finally:
+        host.stop(process)

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import pytest
 from kernel.plans import SCENARIOS, Scenario, at_every_moment, carry_out, fresh_host
@@ -14,16 +14,20 @@ from kernel.support import Driver, Managed, check_error, parsed, same, unlocked
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda each: each.name)
 def test_task_that_is_refused_at_any_step_changes_nothing(drivers: Sequence[Driver], scenario: Scenario) -> None:
-    def check(moment: int, driver: Driver) -> None:
+    def check(driver: Driver, moments: Iterable[int]) -> None:
         with fresh_host(driver) as managed:
             carry_out(managed, scenario.before)
-            before = unrecorded(managed)
-            (outcome,) = managed.outcomes([scenario.task], fork=True, fault={"at": moment, "how": "fail"})
-            result = parsed(outcome)
-            assert result.get("failed") and "injected" in result["msg"], result
-            assert "failed too" not in result["msg"], result["msg"]
-            check_error(result["msg"])
-            same(before, unrecorded(managed), f"refused at moment {moment}: {result['msg']}", identity=False)
+            for moment in moments:
+                refuse(managed, moment)
+
+    def refuse(managed: Managed, moment: int) -> None:
+        before = unrecorded(managed)
+        (outcome,) = managed.outcomes([scenario.task], fork=True, fault={"at": moment, "how": "fail"})
+        result = parsed(outcome)
+        assert result.get("failed") and "injected" in result["msg"], result
+        assert "failed too" not in result["msg"], result["msg"]
+        check_error(result["msg"])
+        same(before, unrecorded(managed), f"refused at moment {moment}: {result['msg']}", identity=False)
 
     assert at_every_moment(drivers, scenario, "fail", check) >= 4
 

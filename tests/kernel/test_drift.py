@@ -110,6 +110,7 @@ PAIR = rf"create veth veth\w{{7}}, mtu 1450, {MAC}?.*and veth web/eth0.*"
         ("ip -n web link set eth0 address 02:00:00:00:00:99", [r"change veth web/eth0, mtu 1450, .*"]),
         ("ip link set front0 address 02:00:00:00:00:99", [r"change bridge front0, mtu 1450, .*"]),
         ("ip link set VETH type bridge_slave hairpin off", [r"change veth veth\w{7}, .*hairpin, up"]),
+        ("ip link set VETH type bridge_slave isolated on", [r"change veth veth\w{7}, .*on front0, hairpin, up"]),
         (
             "ip -n web link set eth0 down",
             [r"change veth web/eth0, mtu 1450, .*, up", r"create route default via 192\.168\.10\.1 on web/eth0"],

@@ -23,8 +23,9 @@ SILENCE = 0.3
 @pytest.fixture
 def two(lab: Lab, managed: Managed) -> Managed:
     """web and mate on front, db on back; web and db listen on 8080, web's is published as 8000."""
-    managed.container_network(networks=NETWORKS)
-    managed.port_mapping(container="web", published_ports=[f"8000:8080/{protocol}" for protocol in PROTOCOLS])
+    managed.run("container_network", networks=NETWORKS, framed=False)
+    ports = [f"8000:8080/{protocol}" for protocol in PROTOCOLS]
+    managed.run("port_mapping", container="web", published_ports=ports, framed=False)
     for container in ("web", "db"):
         for protocol in PROTOCOLS:
             managed.host.serve(protocol, 8080, netns=container)
@@ -120,7 +121,7 @@ def test_unpublished_port_is_closed_to_all_outside(lab: Lab, two: Managed) -> No
 
 @pytest.fixture
 def internal(lab: Lab, managed: Managed) -> Managed:
-    managed.container_network(networks=[{**NETWORKS[0], "internal": True}, NETWORKS[1]])
+    managed.run("container_network", networks=[{**NETWORKS[0], "internal": True}, NETWORKS[1]], framed=False)
     for protocol in PROTOCOLS:
         managed.host.serve(protocol, 8080, netns="web")
         managed.host.serve(protocol, 8080, netns="db")
@@ -200,7 +201,7 @@ def test_container_never_reaches_the_loopback_of_the_host(two: Managed) -> None:
 def on_loopback(two: Managed) -> Managed:
     """web's 8080 is published on 127.0.0.1:9000 too."""
     ports = [f"127.0.0.1:9000:8080/{protocol}" for protocol in PROTOCOLS]
-    two.port_mapping(container="web", published_ports=ports)
+    two.run("port_mapping", container="web", published_ports=ports, framed=False)
     return two
 
 

@@ -5,10 +5,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import pytest
-from kernel.plans import ALL, NETWORKS, SCENARIOS, Scenario, Task, at_every_moment, carry_out, fresh_host, withdraw
+from kernel.plans import (
+    CONTAINERS,
+    NETWORKS,
+    SCENARIOS,
+    Scenario,
+    Task,
+    at_every_moment,
+    carry_out,
+    fresh_host,
+    withdraw,
+)
 from kernel.support import Driver, Managed, Snapshot, bare, killed, same
 
 
@@ -23,20 +33,20 @@ def scenarios(*names: str) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("scenario", chosen, ids=lambda each: each.name)
 
 
-@scenarios("first networks", "ports", "change of networks", "change of modes", "prune of everything")
+@scenarios("first networks", "ports", "change of networks", "change of containers", "prune")
 def test_same_task_finishes_what_a_killed_one_began(drivers: Sequence[Driver], scenario: Scenario) -> None:
     with fresh_host(drivers[0]) as managed:
         carry_out(managed, (*scenario.before, scenario.task))
         wanted = comparable(managed)
 
-    def check(moment: int, driver: Driver) -> None:
-        with fresh_host(driver) as managed:
-            carry_out(managed, scenario.before)
-            kill_at(managed, scenario.task, moment)
-            carry_out(managed, [scenario.task])
-            same(wanted, comparable(managed), f"killed at moment {moment}", identity=False)
-            module, arguments = scenario.task
-            assert not managed.once(module, arguments)["changed"], f"killed at {moment}: a third run has to do"
+    def check(driver: Driver, moments: Iterable[int]) -> None:
+        for moment in moments:
+            with fresh_host(driver) as managed:
+                carry_out(managed, scenario.before)
+                kill_at(managed, scenario.task, moment)
+                carry_out(managed, [scenario.task])
+                same(wanted, comparable(managed), f"killed at moment {moment}", identity=False)
+                assert not managed.once(*scenario.task)["changed"], f"killed at {moment}: a third run has to do"
 
     assert at_every_moment(drivers, scenario, "kill", check) >= 4
 
@@ -48,20 +58,21 @@ def comparable(managed: Managed) -> Snapshot:
     return {key: "there" if key.startswith("name ") else value for key, value in found.items()}
 
 
-@scenarios("first networks", "modes", "change of modes")
+@scenarios("first networks", "change of containers")
 def test_nothing_is_leaked_where_the_next_task_wants_something_else(
     drivers: Sequence[Driver], scenario: Scenario
 ) -> None:
-    def check(moment: int, driver: Driver) -> None:
+    def check(driver: Driver, moments: Iterable[int]) -> None:
         with fresh_host(driver) as managed:
             empty = bare(managed.snapshot())
-            carry_out(managed, scenario.before)
-            kill_at(managed, scenario.task, moment)
-            withdraw(managed)
-            after = managed.snapshot()
-            same(empty, bare(after), f"killed at moment {moment}")
-            left = [key for key in after if key.startswith("state ") and "counter" not in key]
-            assert left == [], f"killed at moment {moment}"
+            for moment in moments:
+                carry_out(managed, scenario.before)
+                kill_at(managed, scenario.task, moment)
+                withdraw(managed)
+                after = managed.snapshot()
+                same(empty, bare(after), f"killed at moment {moment}")
+                left = [key for key in after if key.startswith("state ") and "counter" not in key]
+                assert left == [], f"killed at moment {moment}"
 
     assert at_every_moment(drivers, scenario, "kill", check) >= 4
 
@@ -76,7 +87,7 @@ def test_check_mode_tells_what_is_left_to_do(managed: Managed) -> None:
 
 def test_processes_keep_their_namespaces_when_a_run_is_killed(managed: Managed) -> None:
     """Also where the task would have taken a namespace away, and the next one wants it kept."""
-    carry_out(managed, ALL)
+    carry_out(managed, [CONTAINERS])
     inode = managed.inode("app")
     change: Task = ("netns_bridge", {"containers": [{"name": "app", "mode": "host"}], "force": True})
     with managed.host.serve("tcp", 8080, netns="app"):

@@ -43,7 +43,7 @@ def process_in(managed: Managed, container: str) -> Iterator[int]:
 
 @pytest.fixture
 def four(managed: Managed) -> Managed:
-    managed.netns_bridge(containers=FOUR)
+    managed.run("netns_bridge", containers=FOUR, framed=False)
     return managed
 
 
@@ -185,7 +185,8 @@ def test_process_keeps_its_namespace_when_the_name_goes(four: Managed) -> None:
 
 @pytest.mark.parametrize(("old", "new"), list(itertools.permutations(MODES, 2)))
 def test_mode_can_be_changed(managed: Managed, old: str, new: str) -> None:
-    managed.netns_bridge(containers=[{"name": "target", "mode": "none"}, {"name": "app", **MODES[old]}])
+    containers = [{"name": "target", "mode": "none"}, {"name": "app", **MODES[old]}]
+    managed.run("netns_bridge", containers=containers, framed=False)
     before = managed.inode("app")
     managed.netns_bridge(containers=[{"name": "app", **MODES[new]}])
     behind = {"host": own_inode(managed), "container": managed.inode("target")}

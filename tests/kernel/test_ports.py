@@ -42,7 +42,7 @@ def published(driver: Driver, request: pytest.FixtureRequest) -> Iterator[tuple[
     """web's 8080, published in all four forms over both protocols: the host ports by form and protocol."""
     with managed_lab(driver, ("host", "peer", "router", "remote")) as (lab, managed):
         managed.sh(f"echo {request.param} >/proc/sys/net/bridge/bridge-nf-call-iptables")
-        managed.container_network(networks=NETWORKS)
+        managed.run("container_network", networks=NETWORKS, framed=False)
         texts = [f"{form}/{protocol}" for form in FORMS.values() for protocol in PROTOCOLS]
         managed.port_mapping(container="web", published_ports=texts)
         host_ports: dict[str, dict[str, int]] = {form: {} for form in FORMS}
@@ -109,7 +109,7 @@ def test_gateway_of_the_network_is_the_client_where_replies_would_not_come_back(
 
 @pytest.fixture
 def web(managed: Managed) -> Managed:
-    managed.container_network(networks=NETWORKS)
+    managed.run("container_network", networks=NETWORKS, framed=False)
     return managed
 
 

@@ -29,6 +29,7 @@ class FakeFacts:
     check_mode: bool = False
     now: str = "2025-01-01T00:00:00.000000Z"
     routes: Sequence[str] = ()
+    connected: Sequence[str] = ()
     sockets: Mapping[str, Sequence[Listener]] = field(default_factory=dict)  # by protocol
     holders: Mapping[int, str] = field(default_factory=dict)  # by inode
     port_range: tuple[int, int] = (49153, 65535)
@@ -36,6 +37,9 @@ class FakeFacts:
     namespaces: set[str] = field(default_factory=set)
     processes: Mapping[str, list[str]] = field(default_factory=dict)
     interfaces: Mapping[str, set[str]] = field(default_factory=dict)
+
+    def connected_subnets(self) -> Sequence[str]:
+        return self.connected
 
     def used_subnets(self) -> Sequence[str]:
         return self.routes

@@ -397,6 +397,38 @@ class TestChangeOfMode:
         assert host.ports("web") == {"0.0.0.0:8000:80/tcp"}
 
 
+class TestPortsAndMode:
+    @pytest.mark.parametrize("mode", [{"mode": "host"}, {"mode": "container", "target": "db"}])
+    def test_container_without_a_namespace_of_its_own_publishes_nothing(self, mode: dict[str, Any]) -> None:
+        host = Declaration()
+        host.bridge({"name": "web"}, {"name": "db"})
+        host.publish("web", "80:80")
+        host.bridge({"name": "web", **mode})
+        assert host.ports("web") == set()
+        host.publish("db", "80:80")
+
+    def test_container_that_leaves_its_networks_for_a_while_keeps_its_ports(self) -> None:
+        host = Declaration()
+        host.bridge({"name": "web"})
+        host.publish("web", "80:80")
+        host.bridge({"name": "web", "mode": "none"})
+        assert host.ports("web") == {"0.0.0.0:80:80/tcp"}
+
+
+class TestSysctlValues:
+    @pytest.mark.parametrize(("given", "kept"), [(True, "1"), (False, "0"), (1, "1"), (" 1 \t 2 ", "1 2")])
+    def test_are_kept_as_the_kernel_shows_them(self, given: object, kept: str) -> None:
+        host = Declaration()
+        host.bridge({"name": "web", "mode": "none", "sysctls": {"net.core.somaxconn": given}})
+        assert host.container("web").sysctls == {"net/core/somaxconn": kept}
+
+    @pytest.mark.parametrize("given", [None, "", " "])
+    def test_are_not_empty(self, given: object) -> None:
+        problem = 'container "web": sysctls "net.core.somaxconn" has no value; give it one, or leave it out'
+        with refused(problem):
+            Declaration().bridge({"name": "web", "mode": "none", "sysctls": {"net.core.somaxconn": given}})
+
+
 class TestRemoval:
     def test_container_goes_with_all_its_endpoints_and_ports(self, host: Declaration) -> None:
         host.bridge(one("bridge"), one("bridge", "db"))

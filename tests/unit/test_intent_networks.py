@@ -56,6 +56,13 @@ class TestCreation:
         assert host["blue"].ipam == (block,)
         assert host.address("blue", "web") == "192.168.10.129"
 
+    def test_keys_of_the_block_that_were_left_out_may_be_null(self, host: Declaration) -> None:
+        nothing = {"iprange": None, "gateway": None, "aux_addresses": None}
+        host.networks({"name": "blue", "ipam_config": [{"subnet": "192.168.10.0/24", **nothing}]})
+        host.networks({"name": "red", "ipam_config": [{"subnet": None, **nothing}]})
+        assert host["blue"].ipam == (IpamBlock("192.168.10.0/24", "192.168.10.1"),)
+        assert host["red"].ipam == (IpamBlock("172.17.0.0/16", "172.17.0.1"),)
+
     def test_defaults_are_dockers(self, host: Declaration) -> None:
         host.network("blue")
         network = host["blue"]
@@ -87,6 +94,7 @@ class TestCreation:
 
     def test_second_run_changes_nothing(self, host: Declaration) -> None:
         task = {
+            "endpoints": [{"container": "cache", "ipv4_address": "192.168.10.9", "mac_address": "02:00:00:00:00:0A"}],
             "subnet": "192.168.10.0/24",
             "labels": {"a": 1},
             "connected": ["web", "db"],
@@ -287,6 +295,32 @@ def host_names(host: Declaration) -> set[str]:
     return set(host.state.networks)
 
 
+class TestHostsOwnSubnet:
+    """A bridge in a subnet of the host's own would cut the host off from its neighbours there."""
+
+    PROBLEM = (
+        'network "blue": subnet "192.0.2.0/25" overlaps 192.0.2.0/24, which the host reaches by an interface of its '
+        "own and would lose; choose another, or set force if that is meant"
+    )
+
+    def test_is_refused(self) -> None:
+        host = Declaration(FakeFacts(connected=["192.0.2.0/24"]))
+        with refused(self.PROBLEM):
+            host.network("blue", subnet="192.0.2.0/25")
+
+    def test_is_taken_by_force(self) -> None:
+        host = Declaration(FakeFacts(connected=["192.0.2.0/24"]))
+        host.network("blue", subnet="192.0.2.0/25", force=True)
+        assert host["blue"].ipam[0].subnet == "192.0.2.0/25"
+
+    def test_does_not_concern_a_network_that_is_there(self) -> None:
+        host = Declaration()
+        host.network("blue", subnet="192.0.2.0/25")
+        host.facts.connected = ["192.0.2.0/24"]
+        host.network("blue", subnet="192.0.2.0/25", labels={"a": "b"})
+        assert host["blue"].labels == {"a": "b"}
+
+
 class TestConnected:
     def test_lowest_free_addresses_are_given_in_the_order_listed(self, blue: Declaration) -> None:
         assert blue.address("blue", "web") == "192.168.10.2"
@@ -408,6 +442,16 @@ class TestConnected:
             endpoints=[{"container": "web", "state": "absent"}, {"container": "db", "ipv4_address": "192.168.10.2"}],
         )
         assert blue.address("blue", "db") == "192.168.10.2"
+
+    def test_two_containers_exchange_their_addresses(self, blue: Declaration) -> None:
+        blue.network(
+            "blue",
+            endpoints=[
+                {"container": "web", "ipv4_address": "192.168.10.3"},
+                {"container": "db", "ipv4_address": "192.168.10.2"},
+            ],
+        )
+        assert (blue.address("blue", "web"), blue.address("blue", "db")) == ("192.168.10.3", "192.168.10.2")
 
 
 class TestChangeInPlace:

@@ -153,6 +153,23 @@ class TestPublishing:
         assert host.ports("web") == {"0.0.0.0:7001:81/tcp", "0.0.0.0:7002:80/tcp"}
 
 
+class TestTakingOver:
+    """A random port that is asked for by its number is a given one from then on."""
+
+    def test_random_port_becomes_a_given_one(self, host: Declaration) -> None:
+        host.publish("web", "80")
+        (mapping,) = host.state.mappings_of("web")
+        host.publish("web", f"{mapping.host_port}:80")
+        (after,) = host.state.mappings_of("web")
+        assert (after.host_port, after.random) == (mapping.host_port, False)
+
+    def test_range_does_not_take_it_over(self, host: Declaration) -> None:
+        host.publish("web", "80")
+        (mapping,) = host.state.mappings_of("web")
+        host.publish("web", f"{mapping.host_port}-{mapping.host_port + 1}:80")
+        assert {each.host_port for each in host.state.mappings_of("web")} == {mapping.host_port, mapping.host_port + 1}
+
+
 class TestClash:
     @pytest.mark.parametrize(
         ("theirs", "ours"),

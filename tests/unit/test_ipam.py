@@ -149,6 +149,15 @@ def test_default_gateway_keeps_off_auxiliary_addresses() -> None:
             {"gateway": "192.168.10.9", "aux_addresses": {"router": "192.168.10.9"}},
             'gateway "192.168.10.9" is an auxiliary address too; use another address',
         ),
+        ({"subnet": "0.0.0.0/0"}, 'subnet "0.0.0.0/0" overlaps 0.0.0.0/8, which is not for hosts; choose another'),
+        (
+            {"subnet": "127.9.0.0/16"},
+            'subnet "127.9.0.0/16" overlaps 127.0.0.0/8, which is not for hosts; choose another',
+        ),
+        (
+            {"subnet": "224.1.1.0/24"},
+            'subnet "224.1.1.0/24" overlaps 224.0.0.0/4, which is not for hosts; choose another',
+        ),
         (
             {"iprange": "192.168.11.0/25"},
             'iprange "192.168.11.0/25" is not inside the subnet 192.168.10.0/24; choose a part of it',

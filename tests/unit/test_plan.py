@@ -328,6 +328,12 @@ class TestOrder:
         plan = make_plan(HostConfig(owed={key: Sysctl(*key, "0") for key in keys}), present)
         assert [step.thing.path for step in plan.settings] == [keys[1][1], keys[0][1]]
 
+    def test_values_that_follow_forwarding_are_written_after_it_even_where_they_are_right(self) -> None:
+        switch, follower = (HOST, "net/ipv4/ip_forward"), (HOST, "net/ipv4/conf/all/accept_redirects")
+        owed = {key: Sysctl(*key, "0") for key in (follower, switch)}
+        present = HostConfig(sysctls={switch: Sysctl(*switch, "1"), follower: Sysctl(*follower, "0")})
+        assert [step.thing.key for step in make_plan(HostConfig(owed=owed), present).settings] == [switch, follower]
+
 
 class TestRepair:
     """The plan from a host that lacks or has changed one thing."""
@@ -363,6 +369,12 @@ class TestRepair:
         plan = make_plan(blue(), present)
         assert plan.steps() == steps
         assert plan.firewall is None
+
+    def test_route_is_made_again_where_its_link_loses_its_last_ipv4_address(self) -> None:
+        other, sixth = Address("web", "eth0", "10.0.0.9/24"), Address("web", "eth0", "2001:db8::2/64")
+        wanted = blue(addresses=frozenset({GATEWAY, ADDRESS, sixth}))
+        plan = make_plan(wanted, blue(addresses=frozenset({GATEWAY, other, sixth})))
+        assert plan.steps() == [Step(DELETE, before=other), Step(CREATE, after=ADDRESS), Step(CREATE, after=ROUTE)]
 
     def test_one_missing_rule_is_one_added_line(self) -> None:
         plan = make_plan(blue(), blue(firewall={"filter FORWARD": RULES["filter FORWARD"][1:]}))

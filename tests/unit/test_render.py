@@ -22,6 +22,7 @@ from ansible_collections.bridgework.network.plugins.module_utils._hostconfig imp
     Namespace,
     Route,
     Sysctl,
+    Traits,
 )
 from ansible_collections.bridgework.network.plugins.module_utils._ledger import Ledger, SavedSysctl
 from ansible_collections.bridgework.network.plugins.module_utils._plan import make_plan
@@ -37,7 +38,7 @@ def host() -> Declaration:
 
 
 def held(host: Declaration, **ledger: Any) -> HostConfig:
-    return render(host.state, Ledger(**ledger), Iptables())
+    return render(host.state, Ledger(**ledger), Iptables(), Traits())
 
 
 def blue(host: Declaration, **params: Any) -> HostConfig:

@@ -12,7 +12,7 @@ import pytest
 from unit.support import Declaration
 
 from ansible_collections.bridgework.network.plugins.module_utils._firewall.iptables import Iptables
-from ansible_collections.bridgework.network.plugins.module_utils._hostconfig import HostConfig
+from ansible_collections.bridgework.network.plugins.module_utils._hostconfig import HostConfig, Traits
 from ansible_collections.bridgework.network.plugins.module_utils._ledger import Ledger
 from ansible_collections.bridgework.network.plugins.module_utils._model import State
 from ansible_collections.bridgework.network.plugins.module_utils._plan import Plan, make_plan
@@ -40,7 +40,7 @@ def host() -> Declaration:
 
 
 def held(state: State) -> HostConfig:
-    return render(state, Ledger(), Iptables())
+    return render(state, Ledger(), Iptables(), Traits())
 
 
 def changed_lines(before: State, after: State, plan: Plan) -> list[str]:
@@ -155,7 +155,7 @@ class TestRepair:
         wanted = held(host.state)
         swapped = replace(wanted, firewall={**wanted.firewall, PORTS: wanted.firewall[PORTS][::-1]})
         plan = make_plan(wanted, swapped)
-        assert actions(plan) == ["change firewall: the order of its rules"]
+        assert actions(plan) == ["change firewall: its chains or the order of its rules"]
         shown = diff(host.state, host.state, plan)
         rules = [f"rule [{PORTS}] {line}" for line in wanted.firewall[PORTS]]
         assert shown["after"].splitlines() == rules
@@ -199,6 +199,12 @@ class TestChange:
         assert old.startswith('-declared network "blue": {') and "labels" not in old
         assert new.startswith('+declared network "blue": {') and '"labels": {"tier": "front"}' in new
         assert touched(before, after, plan) == {("network", "blue")}
+
+    def test_aliases_alone_are_a_matter_of_network_and_container(self, host: Declaration) -> None:
+        endpoint = {"container": "web", "aliases": ["www"]}
+        before, after, plan = self.changes(host, lambda: host.network("blue", endpoints=[endpoint]))
+        assert actions(plan) == []
+        assert touched(before, after, plan) == {("network", "blue"), ("container", "web")}
 
     def test_pair_is_one_action(self, host: Declaration) -> None:
         before, after, plan = self.changes(host, lambda: host.network("blue", connected=["cache"], appends=True))

@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from .._hostconfig import FirewallLines
-from .ruleset import Ruleset
+from .ruleset import PortRule, Ruleset
 
 
 class Backend(Protocol):
@@ -21,6 +21,9 @@ class Backend(Protocol):
 
     def observe(self) -> FirewallLines:
         """Our lines that the host holds now."""
+
+    def published(self, lines: FirewallLines) -> frozenset[PortRule]:
+        """The ports that these lines publish. Pure."""
 
     def apply(self, wanted: FirewallLines, present: FirewallLines) -> None:
         """Swap what is present for what is wanted, in one transaction a table."""

@@ -25,13 +25,15 @@ SAVE, RESTORE = "iptables-save", "iptables-restore"
 LOCK_SECONDS = 10  # how long to wait for another program's hold on the xtables lock
 LOOPBACK = "127.0.0.0/8"
 WORD = re.compile(r'(?:"(?:[^"\\]|\\.)*"|\S)+')
+PORT = re.compile(r"(?:-d (\S+)/\d+ )?-p (\w+) --dport (\d+) -j DNAT --to-destination (\S+):(\d+)")
+PORTS = "BRIDGEWORK-PORTS"
 
 # The jumps into our chains: table, built-in chain, match, our chain.
 JUMPS = (
     ("raw", "PREROUTING", "", "BRIDGEWORK-RAW"),
     ("mangle", "PREROUTING", "", "BRIDGEWORK-DIRECT"),
-    ("nat", "PREROUTING", f"! -d {LOOPBACK} -m addrtype --dst-type LOCAL ", "BRIDGEWORK-PORTS"),
-    ("nat", "OUTPUT", "-m addrtype --dst-type LOCAL ", "BRIDGEWORK-PORTS"),
+    ("nat", "PREROUTING", f"! -d {LOOPBACK} -m addrtype --dst-type LOCAL ", PORTS),
+    ("nat", "OUTPUT", "-m addrtype --dst-type LOCAL ", PORTS),
     ("nat", "POSTROUTING", "", "BRIDGEWORK-SNAT"),
     ("filter", "FORWARD", "", "BRIDGEWORK-FORWARD"),
 )
@@ -52,7 +54,7 @@ class Iptables:
             return {}
         places: dict[str, tuple[str, ...]] = {
             "ip raw BRIDGEWORK-RAW": tuple(_raw(ruleset.networks)),
-            "ip nat BRIDGEWORK-PORTS": tuple(map(_port, ruleset.ports)),
+            f"ip nat {PORTS}": tuple(map(_port, ruleset.ports)),
             "ip nat BRIDGEWORK-SNAT": tuple(_snat(ruleset.networks)),
             "ip filter BRIDGEWORK-FORWARD": tuple(_forward(ruleset.networks)),
         }
@@ -69,6 +71,11 @@ class Iptables:
     def observe(self) -> FirewallLines:
         path = _find(SAVE)
         return {} if path is None else parse("ip", _run([path], ""))
+
+    def published(self, lines: FirewallLines) -> frozenset[PortRule]:
+        if any(f"ip {table} {chain}" not in lines for table, chain, _match, target in JUMPS if target == PORTS):
+            return frozenset()
+        return frozenset(map(_published, filter(None, map(PORT.fullmatch, lines.get(f"ip nat {PORTS}", ())))))
 
     def apply(self, wanted: FirewallLines, present: FirewallLines) -> None:
         self.require()
@@ -155,6 +162,12 @@ def _port(port: PortRule) -> str:
         f"{where}-p {port.protocol} --dport {port.host_port} "
         f"-j DNAT --to-destination {port.target_ip}:{port.target_port}"
     )
+
+
+def _published(line: re.Match[str]) -> PortRule:
+    """What ``_port`` made the line of."""
+    host_ip, protocol, host_port, target_ip, target_port = line.groups()
+    return PortRule(protocol, host_ip or WILDCARDS[0], int(host_port), target_ip, int(target_port))
 
 
 def _snat(networks: tuple[NetworkRules, ...]) -> list[str]:

@@ -21,7 +21,7 @@ from .._model import (
     State,
 )
 from . import Item, networks
-from .endpoints import EndpointSpec, connect, drop_endpoints, new_container, remove_container, vacate
+from .endpoints import EndpointSpec, connect, drop_endpoints, drop_mappings, new_container, remove_container, vacate
 from .networks import NetworkSpec, text_values
 
 
@@ -204,6 +204,8 @@ def _ensure(state: State, facts: Facts, network: Network | None, spec: Container
         container = replace(container, mode=spec.mode, target=spec.target)
         if spec.mode != "bridge":
             drop_endpoints(state, spec.name)
+        if not container.owns_namespace:
+            drop_mappings(state, spec.name)
     if spec.target is not None:
         _resolve_target(state, facts, spec)
     state.containers[spec.name] = replace(
@@ -300,7 +302,14 @@ def _check_mode_options(subject: str, mode: str, params: Mapping[str, Any]) -> N
 
 
 def _sysctls(subject: str, sysctls: Mapping[str, Any]) -> Mapping[str, str]:
-    return {_validate.sysctl(subject, key): " ".join(str(value).split()) for key, value in sysctls.items()}
+    return {_validate.sysctl(subject, key): _sysctl_value(subject, key, value) for key, value in sysctls.items()}
+
+
+def _sysctl_value(subject: str, key: str, value: Any) -> str:
+    text = str(int(value)) if isinstance(value, bool) else "" if value is None else " ".join(str(value).split())
+    if not text:
+        raise InvalidInput(subject, "sysctls", key, "has no value", "give it one, or leave it out")
+    return text
 
 
 def _refuse_repeats(specs: Sequence[ContainerSpec]) -> None:

@@ -126,8 +126,7 @@ def remove_container(state: State, name: str, force: bool) -> None:
     for sharer in sharers:
         remove_container(state, sharer, force)
     drop_endpoints(state, name)
-    for mapping in state.mappings_of(name):
-        del state.mappings[mapping.key]
+    drop_mappings(state, name)
     state.containers.pop(name, None)
 
 
@@ -141,6 +140,11 @@ def vacate(state: State, network: Network, container: str) -> None:
     endpoint = state.endpoints.get((network.name, container))
     if endpoint is not None:
         state.endpoints[(network.name, container)] = replace(endpoint, addresses=())
+
+
+def drop_mappings(state: State, container: str) -> None:
+    for mapping in state.mappings_of(container):
+        del state.mappings[mapping.key]
 
 
 def readdress(state: State, network: Network) -> None:

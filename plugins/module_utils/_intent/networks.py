@@ -89,7 +89,7 @@ def ensure(state: State, facts: Facts, spec: NetworkSpec) -> Network:
 
 def _declare(state: State, facts: Facts, spec: NetworkSpec) -> Network:
     existing = state.networks.get(spec.name)
-    network = _create(state, facts, spec) if existing is None else _update(state, existing, spec)
+    network = _create(state, facts, spec) if existing is None else _update(state, facts, existing, spec)
     if network.name == PREDEFINED_BRIDGE and network.device != PREDEFINED_BRIDGE_DEVICE:
         raise InvalidInput(
             f'network "{network.name}"',
@@ -150,7 +150,13 @@ def find(state: State, reference: str) -> Network | None:
 
 def text_values(values: Mapping[str, Any]) -> Mapping[str, str]:
     """Labels and options as Docker keeps them: text, with booleans in lower case."""
-    return {str(key): str(value).lower() if isinstance(value, bool) else str(value) for key, value in values.items()}
+    return {str(key): _text(value) for key, value in values.items()}
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _create(state: State, facts: Facts, spec: NetworkSpec) -> Network:
@@ -189,7 +195,7 @@ def _create(state: State, facts: Facts, spec: NetworkSpec) -> Network:
     )
 
 
-def _update(state: State, existing: Network, spec: NetworkSpec) -> Network:
+def _update(state: State, facts: Facts, existing: Network, spec: NetworkSpec) -> Network:
     subject = f'network "{existing.name}"'
     _validate.choice(subject, "driver", spec.driver or existing.driver, DRIVERS)
     options = {**existing.options, **(spec.driver_options or {})}
@@ -198,7 +204,7 @@ def _update(state: State, existing: Network, spec: NetworkSpec) -> Network:
         existing,
         options=options,
         device=existing.device if device == existing.device else _free_device(state, subject, device, existing),
-        ipam=(_updated_block(state, subject, existing, spec),),
+        ipam=(_updated_block(state, facts, subject, existing, spec),),
         internal=existing.internal if spec.internal is None else spec.internal,
         attachable=existing.attachable if spec.attachable is None else spec.attachable,
         labels=existing.labels if spec.labels is None else spec.labels,
@@ -233,7 +239,7 @@ def _first_block(state: State, facts: Facts, subject: str, spec: NetworkSpec) ->
     config = _single_config(subject, spec)
     if config.get("subnet"):
         block = _ipam.ipam_block(subject, **config)
-        _refuse_overlap(state, subject, block, spec.name)
+        _refuse_overlap(state, facts, subject, block, spec)
         return block
     if config:
         option = sorted(config)[0]
@@ -244,7 +250,7 @@ def _first_block(state: State, facts: Facts, subject: str, spec: NetworkSpec) ->
     return _ipam.ipam_block(subject, _ipam.free_subnet(subject, [*used, *facts.used_subnets()]))
 
 
-def _updated_block(state: State, subject: str, existing: Network, spec: NetworkSpec) -> IpamBlock:
+def _updated_block(state: State, facts: Facts, subject: str, existing: Network, spec: NetworkSpec) -> IpamBlock:
     """The present block with the given keys changed; another subnet starts from a clean sheet."""
     present = existing.ipam[0]
     config = _single_config(subject, spec)
@@ -260,7 +266,7 @@ def _updated_block(state: State, subject: str, existing: Network, spec: NetworkS
         config = {**kept, **config}
     block = _ipam.ipam_block(subject, **{**config, "subnet": subnet})
     if block.subnet != present.subnet:
-        _refuse_overlap(state, subject, block, existing.name)
+        _refuse_overlap(state, facts, subject, block, spec)
     _refuse_reserving_used(state, subject, existing.name, block)
     return block
 
@@ -297,9 +303,10 @@ def _single_config(subject: str, spec: NetworkSpec) -> Mapping[str, Any]:
     return found
 
 
-def _refuse_overlap(state: State, subject: str, block: IpamBlock, name: str) -> None:
+def _refuse_overlap(state: State, facts: Facts, subject: str, block: IpamBlock, spec: NetworkSpec) -> None:
+    """Not another network's subnet; nor, without force, one that the host itself is in and would be cut off from."""
     for other in state.networks.values():
-        if other.name == name:
+        if other.name == spec.name:
             continue
         for subnet in _ipam.overlaps(block.subnet, [each.subnet for each in other.ipam]):
             raise InvalidInput(
@@ -309,6 +316,14 @@ def _refuse_overlap(state: State, subject: str, block: IpamBlock, name: str) -> 
                 f'overlaps network "{other.name}" ({subnet})',
                 "choose another, or leave subnet out to get a free one",
             )
+    for subnet in _ipam.overlaps(block.subnet, facts.connected_subnets()) if not spec.force else ():
+        raise InvalidInput(
+            subject,
+            "subnet",
+            block.subnet,
+            f"overlaps {subnet}, which the host reaches by an interface of its own and would lose",
+            "choose another, or set force if that is meant",
+        )
 
 
 def _free_device(state: State, subject: str, device: str, existing: Network | None) -> str:

@@ -112,7 +112,9 @@ def _serves(mapping: PortMapping, port: PublishedPort) -> bool:
         return False
     if port.host_ports is None:
         return mapping.random
-    return not mapping.random and port.host_ports[0] <= mapping.host_port <= port.host_ports[1]
+    first, last = port.host_ports
+    # A port that was chosen here, and is now asked for by its number, becomes a given one.
+    return first <= mapping.host_port <= last and (first == last or not mapping.random)
 
 
 def _choices(port: PublishedPort) -> int:
@@ -125,8 +127,10 @@ def _publish(
 ) -> None:
     if mapping is None:
         ports.add(_new_mapping(facts, ports, spec, port))
-    elif spec.network not in (None, mapping.network):
-        ports.replace(replace(mapping, network=spec.network))
+        return
+    wanted = replace(mapping, random=port.host_ports is None, network=spec.network or mapping.network)
+    if wanted != mapping:
+        ports.replace(wanted)
 
 
 def _new_mapping(facts: Facts, ports: _PortTable, spec: MappingSpec, port: PublishedPort) -> PortMapping:

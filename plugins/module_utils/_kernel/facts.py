@@ -31,9 +31,15 @@ class HostFacts:
         self.now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
     @cache  # noqa: B019 - one object a run
-    def used_subnets(self) -> Sequence[str]:
+    def _foreign_routes(self) -> list[tuple[str, bool]]:
         ours = {link.get_attr("IFLA_IFNAME") for link in self._netlink.links(HOST) if _is_ours(link)}
-        return [*self._netlink.foreign_destinations(HOST, ours.__contains__), *_nameservers()]
+        return self._netlink.foreign_routes(HOST, ours.__contains__)
+
+    def used_subnets(self) -> Sequence[str]:
+        return [*(destination for destination, _direct in self._foreign_routes()), *_nameservers()]
+
+    def connected_subnets(self) -> Sequence[str]:
+        return [destination for destination, direct in self._foreign_routes() if direct]
 
     def listeners(self, protocol: str) -> Sequence[Listener]:
         return sockets.listeners(protocol)

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import socket
 from collections import OrderedDict
@@ -48,6 +49,11 @@ class Netlink:
                 found.append(Address(namespace, names[message["index"]], f"{text}/{message['prefixlen']}"))
         return found
 
+    def local_addresses(self) -> frozenset[str]:
+        """All addresses of the host itself, without prefix lengths."""
+        messages = list(self._socket(HOST).get_addr())
+        return frozenset(message.get_attr("IFA_LOCAL") or message.get_attr("IFA_ADDRESS") for message in messages)
+
     def routes(self, namespace: str, names: dict[int, str]) -> list[Route]:
         """The routes of the main table through a gateway on one of the links."""
         found = []
@@ -57,14 +63,17 @@ class Netlink:
                 found.append(Route(namespace, link, _destination(message) or "default", gateway))
         return found
 
-    def foreign_destinations(self, namespace: str, ours: Callable[[str], bool]) -> list[str]:
-        """Where routes lead (in CIDR form, default routes left out) that leave through links that are not ours."""
+    def foreign_routes(self, namespace: str, ours: Callable[[str], bool]) -> list[tuple[str, bool]]:
+        """Where routes lead that leave through links that are not ours, default routes left out.
+
+        Each as the destination in CIDR form and whether the host reaches it directly, without a gateway.
+        """
         names = {message["index"]: message.get_attr("IFLA_IFNAME") for message in self.links(namespace)}
         found = []
         for message in self._main_table(namespace):
-            destination, link = _destination(message), names.get(message.get_attr("RTA_OIF"), "")
-            if destination and not ours(link):
-                found.append(destination)
+            destination, link = _destination(message), names.get(message.get_attr("RTA_OIF"))
+            if destination and not ours(link or ""):
+                found.append((destination, link is not None and not message.get_attr("RTA_GATEWAY")))
         return found
 
     def _main_table(self, namespace: str) -> list[Any]:
@@ -99,12 +108,12 @@ class Netlink:
         if outer.master:
             settings["master"] = self._index(outer.namespace, outer.master)
         self._set(outer, index, **settings)
-        if outer.hairpin:
-            self._set_hairpin(outer, index)
+        if outer.hairpin or outer.isolated:
+            self._set_port(outer, index)
         self._set(inner, self._index(*inner.key), ifalias=inner.owner, state="up" if inner.up else "down")
 
     def change(self, before: Link, after: Link) -> None:
-        """The link has the mtu, mac, master, mark, hairpin mode and state of ``after``."""
+        """The link has the mtu, mac, master, mark, port flags and state of ``after``."""
         index = self._index(*after.key)
         settings: dict[str, Any] = {}
         if before.mtu != after.mtu:
@@ -119,13 +128,16 @@ class Netlink:
             settings["state"] = "up" if after.up else "down"
         if settings:
             self._set(after, index, **settings)
-        if before.hairpin != after.hairpin or (after.hairpin and "master" in settings):
-            self._set_hairpin(after, index)
+        flags = (after.hairpin, after.isolated)
+        if flags != (before.hairpin, before.isolated) or (any(flags) and "master" in settings):
+            self._set_port(after, index)
 
     def remove(self, link: Link) -> None:
+        """The link is gone; so it may be already, or go meanwhile, with its other end's namespace."""
         index = self._index(link.namespace, link.name, missing_ok=True)
         if index is not None:
-            self._ask(link.namespace, f'remove "{link.name}"', lambda ip: ip.link("del", index=index))
+            what = f'remove "{link.name}"'
+            self._ask(link.namespace, what, lambda ip: ip.link("del", index=index), missing_ok=True)
 
     def set_loopback(self, namespace: str, up: bool) -> None:
         state = "up" if up else "down"
@@ -168,11 +180,12 @@ class Netlink:
     def _set(self, link: Link, index: int, **settings: Any) -> None:
         self._ask(link.namespace, f'set up "{link.name}"', lambda ip: ip.link("set", index=index, **settings))
 
-    def _set_hairpin(self, link: Link, index: int) -> None:
+    def _set_port(self, link: Link, index: int) -> None:
+        flags = {"mode": int(link.hairpin), "isolated": int(link.isolated)}
         self._ask(
             link.namespace,
-            f'set hairpin mode of "{link.name}"',
-            lambda ip: ip.brport("set", index=index, mode=int(link.hairpin)),
+            f'set hairpin mode and isolation of "{link.name}"',
+            lambda ip: ip.brport("set", index=index, **flags),
         )
 
     def _index(self, namespace: str, name: str | None, missing_ok: bool = False) -> Any:
@@ -181,18 +194,20 @@ class Netlink:
         try:
             return next(iter(self._socket(namespace).link("get", ifname=name)))["index"]
         except NetlinkError as error:
-            if missing_ok and error.code == 19:  # ENODEV
+            if missing_ok and error.code == errno.ENODEV:
                 return None
             raise KernelError(
                 f'{_where(namespace)}: the interface "{name}" can\'t be found: {error.args[-1]}'
             ) from error
 
-    def _ask(self, namespace: str, what: str, request: Callable[[Any], Any]) -> None:
+    def _ask(self, namespace: str, what: str, request: Callable[[Any], Any], missing_ok: bool = False) -> None:
         from pyroute2.netlink.exceptions import NetlinkError
 
         try:
             request(self._socket(namespace))
         except NetlinkError as error:
+            if missing_ok and error.code == errno.ENODEV:
+                return
             raise KernelError(f"{_where(namespace)}: the kernel refused to {what}: {error.args[-1]}") from error
 
     def _socket(self, namespace: str) -> Any:
@@ -227,6 +242,7 @@ def read_link(namespace: str, message: Any, names: dict[int, str]) -> tuple[int,
         mac=message.get_attr("IFLA_ADDRESS"),
         master=names.get(message.get_attr("IFLA_MASTER")),
         hairpin=bool(port and port.get_attr("IFLA_BRPORT_MODE")),
+        isolated=bool(port and port.get_attr("IFLA_BRPORT_ISOLATED")),
         up=bool(message["flags"] & IFF_UP),
     )
     return message["index"], message.get_attr("IFLA_LINK") or 0, link

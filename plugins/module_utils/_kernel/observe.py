@@ -83,6 +83,7 @@ def observe(kernel: Kernel, scope: Scope, backend: Backend) -> HostConfig:
     seen = _Seen()
     for namespace in looked_into:
         _look_into(kernel, scope, namespace, seen)
+    firewall = backend.observe()
     return HostConfig(
         namespaces={
             name: Namespace(
@@ -94,7 +95,8 @@ def observe(kernel: Kernel, scope: Scope, backend: Backend) -> HostConfig:
         addresses=scope.addresses.intersection(seen.addresses),
         routes=scope.routes.intersection(seen.routes),
         sysctls=_sysctls(kernel, scope, set(looked_into)),
-        firewall=backend.observe(),
+        firewall=firewall,
+        ports=backend.published(firewall),
     )
 
 

@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterable
 
 from .._errors import KernelError
-from .._hostconfig import Sysctl
+from .._hostconfig import Sysctl, Traits
 from .._ledger import FORWARDING
 from .namespaces import Namespaces
 
@@ -58,8 +58,12 @@ class Sysctls:
         }
 
 
-def has_ipv6() -> bool:
-    return os.path.isdir(f"{ROOT}/net/ipv6")
+def read_traits() -> Traits:
+    """What the kernel can do, and does on its own."""
+    return Traits(
+        ipv6=os.path.isdir(f"{ROOT}/net/ipv6"),
+        bridge_netfilter=_read("net/bridge/bridge-nf-call-iptables") == "1",
+    )
 
 
 def _read(path: str) -> str | None:

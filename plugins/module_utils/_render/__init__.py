@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from .._firewall import Backend
-from .._hostconfig import HostConfig
+from .._hostconfig import HostConfig, Traits
 from .._ledger import Ledger
 from .._model import State
 from .containers import render_namespaces
@@ -14,10 +14,11 @@ from .links import render_links
 from .sysctls import render_owed, render_sysctls
 
 
-def render(state: State, ledger: Ledger, backend: Backend) -> HostConfig:
+def render(state: State, ledger: Ledger, backend: Backend, traits: Traits) -> HostConfig:
     """Everything that the declared state asks of the host; what the ledger owes the host is asked for too."""
-    links = render_links(state)
-    sysctls = render_sysctls(state)
+    links = render_links(state, traits)
+    sysctls = render_sysctls(state, traits)
+    ruleset = render_ruleset(state)
     return HostConfig(
         namespaces=render_namespaces(state),
         links=links.links,
@@ -25,5 +26,6 @@ def render(state: State, ledger: Ledger, backend: Backend) -> HostConfig:
         routes=frozenset(links.routes),
         sysctls=sysctls,
         owed=render_owed(state, ledger, sysctls),
-        firewall=backend.render(render_ruleset(state)),
+        firewall=backend.render(ruleset),
+        ports=frozenset(ruleset.ports),
     )

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from .. import _ipam, _options
-from .._hostconfig import HOST, Address, Link, Route, endpoint_owner, network_owner
+from .._hostconfig import HOST, Address, Link, Route, Traits, endpoint_owner, network_owner
 from .._model import Endpoint, IpamBlock, Network, State
 
 
@@ -25,13 +25,17 @@ class Links:
         self.links[link.key] = link
 
 
-def render_links(state: State) -> Links:
+def render_links(state: State, traits: Traits) -> Links:
     found = Links()
     for network in state.networks.values():
         _bridge(found, network)
     published = {mapping.container for mapping in state.mappings.values()}
     for endpoint in state.endpoints.values():
-        _pair(found, state.networks[endpoint.network], endpoint, endpoint.container in published)
+        network = state.networks[endpoint.network]
+        # Where frames inside a bridge don't pass the firewall, its ports themselves must keep icc off. Where they do,
+        # the bridge itself leads packets of published ports from port to port, which isolation would stop.
+        isolated = not traits.bridge_netfilter and not _options.is_on(network.options, _options.ENABLE_ICC)
+        _pair(found, network, endpoint, hairpin=endpoint.container in published, isolated=isolated)
     for endpoints in state.endpoints_by_container().values():
         _default_route(found, state, endpoints)
     return found
@@ -52,7 +56,7 @@ def _bridge(found: Links, network: Network) -> None:
         found.addresses.append(Address(HOST, network.device, _with_prefix(block.gateway, block)))
 
 
-def _pair(found: Links, network: Network, endpoint: Endpoint, published: bool) -> None:
+def _pair(found: Links, network: Network, endpoint: Endpoint, hairpin: bool, isolated: bool) -> None:
     mtu = _options.mtu(network.options)
     owner = endpoint_owner(endpoint.id)
     inner = (endpoint.container, endpoint.interface)
@@ -66,7 +70,8 @@ def _pair(found: Links, network: Network, endpoint: Endpoint, published: bool) -
             master=network.device,
             peer=inner,
             # With bridge-nf-call-iptables a bridge itself hands a published port's packet back to its sender.
-            hairpin=published,
+            hairpin=hairpin,
+            isolated=isolated,
         )
     )
     found.add(

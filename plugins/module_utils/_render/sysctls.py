@@ -6,12 +6,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from .._hostconfig import HOST, Sysctl
+from .._hostconfig import HOST, Sysctl, Traits
 from .._ledger import FORWARDING, Ledger
 from .._model import State
 
 
-def render_sysctls(state: State) -> dict[tuple[str, str], Sysctl]:
+def render_sysctls(state: State, traits: Traits) -> dict[tuple[str, str], Sysctl]:
     """What networks and containers need."""
     wanted = [Sysctl(HOST, FORWARDING, "1")] if state.networks else []
     for network in state.networks.values():
@@ -22,7 +22,7 @@ def render_sysctls(state: State) -> dict[tuple[str, str], Sysctl]:
         wanted += _quiet(endpoint.container, endpoint.interface)
     for container in state.containers.values():
         wanted += [Sysctl(container.name, path, value) for path, value in container.sysctls.items()]
-    return {sysctl.key: sysctl for sysctl in wanted}
+    return {sysctl.key: sysctl for sysctl in wanted if traits.ipv6 or not sysctl.path.startswith("net/ipv6/")}
 
 
 def render_owed(
