@@ -100,7 +100,7 @@ SCENARIOS = (
     Scenario("first networks", (), NETWORKS),
     Scenario("first containers", (), CONTAINERS),
     Scenario("ports", (NETWORKS,), PORTS),
-    Scenario("change of networks", (NETWORKS, PORTS), CHANGED_NETWORKS),
+    Scenario("change of networks", (NETWORKS,), CHANGED_NETWORKS),
     Scenario("change of containers", (CONTAINERS,), CHANGED_CONTAINERS),
     Scenario("change of ports", (NETWORKS, PORTS), CHANGED_PORTS),
     Scenario("prune", (NETWORKS, CONTAINERS), PRUNE),

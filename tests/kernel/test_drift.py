@@ -61,6 +61,7 @@ def repaired(rich: tuple[Lab, Managed], damage: str) -> Result:
 
 
 def works(rich: tuple[Lab, Managed]) -> None:
+    """The published port, and a neighbour's way to the container."""
     lab, managed = rich
     with managed.host.serve("tcp", 8080, netns="web"):
         assert lab.peer.ask("tcp", HOST, 8000)
@@ -212,6 +213,20 @@ def test_namespaces_that_were_all_deleted_are_made_again(rich: tuple[Lab, Manage
     works(rich)
 
 
+def test_host_that_was_rebooted_is_made_again(rich: tuple[Lab, Managed]) -> None:
+    """Nothing is left but what was declared."""
+    _lab, managed = rich
+    before = managed.snapshot()
+    managed.sh("ip -all netns delete; umount /run/netns; rm -r /run/netns /run/bridgework; nft flush ruleset")
+    managed.sh("while ls /sys/class/net | grep -q veth; do sleep 0.01; done; ip link del front0; ip link del back0")
+    managed.sh("echo 0 >/proc/sys/net/ipv4/ip_forward")
+    assert managed.port_mapping(mappings=PORTS)["changed"]
+    for snapshot in (before, after := managed.snapshot()):
+        snapshot.update((key, "there") for key in snapshot if key.startswith("name "))
+    same(before, after, "it is not as it was", identity=False)
+    works(rich)
+
+
 def test_two_addresses_that_somebody_added_stay(rich: tuple[Lab, Managed]) -> None:
     _lab, managed = rich
     managed.sh("ip addr add 198.18.0.1/24 dev front0; ip -n web addr add 198.18.0.2/24 dev eth0")
@@ -288,6 +303,22 @@ def same_words(ours: str, theirs: str) -> bool:
 def test_whole_chains_are_repaired(rich: tuple[Lab, Managed], damage: str) -> None:
     result = repaired(rich, damage)
     assert all(" rule " in line or "firewall" in line for line in result["actions"]), result["actions"]
+
+
+def test_rules_are_the_same_to_the_older_kind_of_iptables(driver: Driver) -> None:
+    with managed_lab(driver, ("host", "peer")) as (lab, managed):
+        managed.sh("mount --bind /usr/sbin/xtables-legacy-multi /usr/sbin/xtables-nft-multi")
+        assert "legacy" in managed.sh("iptables -V")
+        managed.container_network(networks=NETWORKS)
+        managed.port_mapping(mappings=PORTS)
+        works((lab, managed))
+        managed.sh("iptables -F; iptables -t nat -D BRIDGEWORK-PORTS 1")
+        assert managed.port_mapping(mappings=PORTS)["changed"]
+        works((lab, managed))
+        managed.container_network(
+            networks=[{"name": each["name"], "state": "absent", "force": True} for each in NETWORKS]
+        )
+        assert not [line for line in managed.rules() if "BRIDGEWORK" in line]
 
 
 def test_jump_that_lost_its_first_place_is_ours_still(rich: tuple[Lab, Managed]) -> None:

@@ -152,6 +152,20 @@ def test_udp_client_that_keeps_its_port_is_answered_by_the_new_target_at_once(
     assert [answer.server if answer else None for answer in answers] == [by] * len(clients)
 
 
+def test_udp_clients_of_a_whole_range_are_answered_by_the_new_target_at_once(lab: Lab, web: Managed) -> None:
+    first, last = 6000, 6099
+    for name in ("web", "mate"):
+        for port in (first, last):
+            web.host.serve("udp", port, netns=name)
+    for name, other in (("web", "mate"), ("mate", "web")):
+        ports = [f"{first}-{last}:{first}-{last}/udp"]
+        moved = [{"container": other, "state": "absent"}, {"container": name, "published_ports": ports}]
+        assert web.once("port_mapping", {"mappings": moved})["changed"]
+        for port in (first, last):
+            answer = lab.peer.ask("udp", HOST, port, source_port=SAME_PORT)
+            assert answer and answer.server == name
+
+
 def test_udp_client_that_was_there_before_the_mapping_is_answered_at_once(lab: Lab, web: Managed) -> None:
     web.host.serve("udp", 8080, netns="web")
     clients = [(lab.peer, HOST), (web.host, HOST), (web.host, "127.0.0.1"), (web.host, "127.0.0.2")]
