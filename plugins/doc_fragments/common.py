@@ -12,7 +12,7 @@ class ModuleDocFragment:
 requirements:
   - "Python 3.9 or later"
   - "pyroute2 >= 0.7.2"
-  - netaddr
+  - "netaddr >= 0.8"
   - iptables
 attributes:
   check_mode:

@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
+import re
 from typing import Any, Callable
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
@@ -14,7 +16,7 @@ from ._errors import BridgeworkError
 from ._intent import Item
 from ._report import actions, diff, item_changed, touched
 
-LIBRARIES = {"pyroute2": "pyroute2 >= 0.7.2", "netaddr": "netaddr"}
+LIBRARIES = {"pyroute2": (0, 7, 2), "netaddr": (0, 8)}  # and the lowest version that will do
 
 FIREWALL_BACKEND = {"type": "str", "choices": ["auto", "iptables"], "default": "auto"}
 STATE = {"type": "str", "choices": ["present", "absent"], "default": "present"}
@@ -81,12 +83,24 @@ def _failed(item: Any) -> bool:
 
 
 def _require_libraries(module: AnsibleModule) -> None:
-    for name, requirement in LIBRARIES.items():
-        if importlib.util.find_spec(name) is None:
+    for name, lowest in LIBRARIES.items():
+        found = _version_of(name)
+        if found is None or found < lowest:
             module.fail_json(
                 msg=missing_required_lib(
-                    requirement,
+                    f"{name} >= {'.'.join(map(str, lowest))}",
                     reason=f"by bridgework.network; install it with pip (pip install {name}) or from the distribution "
                     f"(python3-{name} on Debian, Ubuntu and Fedora)",
                 )
             )
+
+
+def _version_of(library: str) -> tuple[int, ...] | None:
+    """The installed version's leading numbers; None where the library is missing."""
+    if importlib.util.find_spec(library) is None:
+        return None
+    try:
+        version = importlib.metadata.version(library)
+    except importlib.metadata.PackageNotFoundError:  # there, but not as a package: its version is anybody's guess
+        return LIBRARIES[library]
+    return tuple(int(part) for part in re.findall(r"[0-9]+", version)[:3])

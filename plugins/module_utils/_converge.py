@@ -81,9 +81,13 @@ class _Run:
             self._backend.require()
         present = self._observe(self._ledger, wanted, old)
         result = Result(self._declared, state, make_plan(wanted, present), outcome)
-        if not check_mode and (result.changed or self._ledger.pending):
+        if not check_mode and (result.changed or self._is_owed(state)):
             self._carry_out(result, wanted, old, present)
         return result
+
+    def _is_owed(self, state: State) -> bool:
+        """Whether a run that was killed has left claims in the ledger that nothing stands behind any more."""
+        return bool(self._ledger.pending) or any(name not in state.containers for name in self._ledger.namespaces)
 
     def _render(self, state: State) -> HostConfig:
         return render(state, self._ledger, self._backend, self._traits)
@@ -170,8 +174,3 @@ def _announcement(thing) -> tuple[str, str, str, str]:
     if isinstance(thing, Address):
         return ("address", thing.namespace, thing.link, thing.address)
     return ("route", thing.namespace, thing.link, f"{thing.destination} via {thing.gateway}")
-
-
-def unchanged(_state: State, _facts: Facts) -> dict[str, str]:
-    """The intent that declares nothing new: the host is brought back to what was declared."""
-    return {}

@@ -23,7 +23,7 @@ POOLS = (
 
 
 # What no host has for an address: RFC 1122, section 3.2.1.3; RFC 4291, sections 2.5.3, 2.5.6 and 2.7.
-UNUSABLE = ("0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/4", "::/127", "fe80::/10", "ff00::/8")
+UNUSABLE = ("0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/4", "255.255.255.255/32", "::/127", "fe80::/10", "ff00::/8")
 
 
 def identify(*parts: object) -> str:
@@ -80,7 +80,9 @@ def ipam_block(
         if part.version != net.version or part not in net:
             raise InvalidInput(subject, "iprange", iprange, f"is not inside the subnet {net}", "choose a part of it")
     auxiliary = {
-        label: _member(subject, "aux_addresses", f"{label}={text}", text, net)
+        _validate.name(subject, "aux_addresses", str(label)): _member(
+            subject, "aux_addresses", f"{label}={text}", text, net
+        )
         for label, text in (aux_addresses or {}).items()
     }
     if gateway is not None:

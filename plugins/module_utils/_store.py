@@ -105,6 +105,7 @@ class Store:
         """Replace one content by the other, in one transaction. Raises StateError and leaves the file as it was."""
         try:
             os.makedirs(os.path.dirname(self._path), mode=0o700, exist_ok=True)
+            os.close(os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
             with closing(self._connect("rwc")) as connection, connection:
                 connection.execute("BEGIN IMMEDIATE")
                 if self._version(connection) == 0:

@@ -86,6 +86,8 @@ def address(subject: str, option: str, value: str):  # -> netaddr.IPAddress
     import netaddr
 
     try:
+        if not isinstance(value, str):
+            raise ValueError
         return netaddr.IPAddress(value, flags=netaddr.INET_PTON)
     except (netaddr.AddrFormatError, ValueError) as error:
         raise InvalidInput(subject, option, value, "is not an IP address", "write it like 192.168.10.5") from error

@@ -22,7 +22,7 @@ extends_documentation_fragment:
 options:
   name:
     description:
-      - The network's name. With O(state=absent) its ID, or a part that no other ID begins with, will do too.
+      - The network's name. With O(state=absent) its ID, or the first 12 or more characters of it, will do too.
     type: str
     aliases: [network_name]
   networks:

@@ -166,7 +166,7 @@ def test_results_have_a_type_a_description_and_a_sample(name: str) -> None:
 def test_page_says_since_when_and_what_is_needed(name: str) -> None:
     page = documentation()[name]["doc"]
     assert page["version_added_collection"] == COLLECTION
-    assert {"pyroute2 >= 0.7.2", "netaddr", "iptables"} <= {*page["requirements"]}
+    assert {"pyroute2 >= 0.7.2", "netaddr >= 0.8", "iptables"} <= {*page["requirements"]}
 
 
 @pytest.mark.parametrize("name", MODULES)

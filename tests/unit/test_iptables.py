@@ -258,7 +258,8 @@ def is_ours(line: str) -> bool:
     if line.startswith(":"):
         return line[1:].startswith(PREFIX)
     line_words = words(line) if line.startswith("-A ") else []
-    return bool(line_words) and (line_words[1].startswith(PREFIX) or line_words[-1].startswith(PREFIX))
+    jumps = line_words[-2:-1] in (["-j"], ["-g"]) and line_words[-1].startswith(PREFIX)
+    return jumps or (bool(line_words) and line_words[1].startswith(PREFIX))
 
 
 @given(rulesets(), rulesets(), st.data())

@@ -13,6 +13,8 @@ from .._errors import InUse, InvalidInput
 from .._facts import Facts
 from .._model import Container, Endpoint, Network, State
 
+BRIDGE_PORTS = 1023  # net/bridge/br_private.h: BR_MAX_PORTS, less port 0
+
 
 @dataclass(frozen=True)
 class EndpointSpec:
@@ -76,6 +78,10 @@ def connect(state: State, facts: Facts, network: Network, spec: EndpointSpec) ->
 
 def _add(state: State, facts: Facts, network: Network, container: Container, spec: EndpointSpec) -> None:
     subject = f'network "{network.name}": endpoint of "{container.name}"'
+    if len(state.endpoints_on(network.name)) >= BRIDGE_PORTS:
+        raise InvalidInput(
+            subject, "", "", f"a bridge has no more than {BRIDGE_PORTS} ports", "connect it to another network"
+        )
     serial = state.next_serial()
     identity = _endpoint_id(state, facts, network, container, serial)
     state.endpoints[(network.name, container.name)] = Endpoint(
@@ -84,8 +90,7 @@ def _add(state: State, facts: Facts, network: Network, container: Container, spe
         container=container.name,
         serial=serial,
         addresses=(_address(state, network, container.name, spec),),
-        mac=_free_mac(state, network, subject, spec)
-        or _ipam.mac_address(facts.machine_id, network.name, container.name),
+        mac=_free_mac(state, network, subject, spec) or _derived_mac(state, facts, network, container),
         interface=_free_interface(state, facts, subject, container.name, spec),
         host_link=host_link(identity),
         aliases=spec.aliases or (),
@@ -196,6 +201,15 @@ def _free_mac(state: State, network: Network, subject: str, spec: EndpointSpec) 
                 "leave mac_address out to get one of its own",
             )
     return spec.mac_address
+
+
+def _derived_mac(state: State, facts: Facts, network: Network, container: Container) -> str:
+    """The same at every connection of the two, unless another endpoint was given just that one."""
+    taken = {endpoint.mac for endpoint in state.endpoints.values()}
+    parts = [facts.machine_id, network.name, container.name]
+    while (mac := _ipam.mac_address(*parts)) in taken:
+        parts.append("again")
+    return mac
 
 
 def _free_interface(state: State, facts: Facts, subject: str, container: str, spec: EndpointSpec) -> str:

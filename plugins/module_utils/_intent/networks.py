@@ -16,7 +16,7 @@ from . import Item
 from .endpoints import EndpointSpec, connect, disconnect, readdress, vacate
 
 DRIVERS = ("bridge",)
-ID_PREFIX_LENGTH = 4  # shorter prefixes are taken for names
+ID_PREFIX_LENGTH = 12  # as IDs are shown; shorter ones are taken for names
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import resource
+
 from .namespaces import Namespaces
 from .netlink import Netlink
 from .sysctl import Sysctls
@@ -13,6 +15,9 @@ class Kernel:
     """Everything that one run keeps open towards the kernel; a context manager."""
 
     def __init__(self) -> None:
+        # Names that a run takes away stay open until it has succeeded, so that it can bring them back.
+        _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         self.namespaces = Namespaces()
         self.netlink = Netlink(self.namespaces)
         self.sysctls = Sysctls(self.namespaces)

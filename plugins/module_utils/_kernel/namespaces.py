@@ -20,7 +20,7 @@ OWN = "/proc/thread-self/ns/net"
 # include/uapi/linux/sched.h, include/uapi/linux/mount.h, umount(2)
 CLONE_NEWNET = 0x40000000
 MS_BIND, MS_REC, MS_SHARED = 0x1000, 0x4000, 0x100000
-MNT_DETACH = 2
+MNT_DETACH, UMOUNT_NOFOLLOW = 2, 8
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -95,7 +95,7 @@ class Namespaces:
             self._removed[name] = os.open(path(name), os.O_RDONLY | os.O_CLOEXEC)
         with suppress(OSError):  # until nothing is mounted there any more
             while True:
-                _call("umount2", path(name).encode(), MNT_DETACH)
+                _call("umount2", path(name).encode(), MNT_DETACH | UMOUNT_NOFOLLOW)
         with suppress(FileNotFoundError):
             os.unlink(path(name))
 

@@ -8,16 +8,18 @@ import errno
 import ipaddress
 import socket
 from collections import OrderedDict
+from collections.abc import Iterable
 from typing import Any, Callable
 
 from .._errors import HostError, KernelError
-from .._hostconfig import HOST, Address, Link, Route
+from .._hostconfig import HOST, OWNER_PREFIX, Address, Link, Route
 from .namespaces import Namespaces
 
 IFF_UP = 1
 OPEN_SOCKETS = 64
 TABLE_MAIN = 254  # RT_TABLE_MAIN, include/uapi/linux/rtnetlink.h
 LOOPBACK_INDEX = 1
+DUMP_ATTEMPTS = 20
 
 
 class Netlink:
@@ -38,12 +40,12 @@ class Netlink:
             held.close()
 
     def links(self, namespace: str) -> list[Any]:
-        return list(self._socket(namespace).get_links())
+        return self._dump(namespace, lambda ip: ip.get_links())
 
     def addresses(self, namespace: str, names: dict[int, str]) -> list[Address]:
         """The addresses on the links that ``names`` (index → name) lists; link-local IPv6 is the kernel's own."""
         found = []
-        for message in list(self._socket(namespace).get_addr()):
+        for message in self._dump(namespace, lambda ip: ip.get_addr()):
             text = message.get_attr("IFA_LOCAL") or message.get_attr("IFA_ADDRESS")
             if message["index"] in names and text and not _kernel_made(text):
                 found.append(Address(namespace, names[message["index"]], f"{text}/{message['prefixlen']}"))
@@ -51,7 +53,7 @@ class Netlink:
 
     def local_addresses(self) -> frozenset[str]:
         """All addresses of the host itself, without prefix lengths."""
-        messages = list(self._socket(HOST).get_addr())
+        messages = self._dump(HOST, lambda ip: ip.get_addr())
         return frozenset(message.get_attr("IFA_LOCAL") or message.get_attr("IFA_ADDRESS") for message in messages)
 
     def routes(self, namespace: str, names: dict[int, str]) -> list[Route]:
@@ -78,7 +80,7 @@ class Netlink:
 
     def _main_table(self, namespace: str) -> list[Any]:
         # pyroute2 may pass a dump's filter on or not, by version: filtered again here.
-        messages = list(self._socket(namespace).get_routes(family=socket.AF_UNSPEC, table=TABLE_MAIN))
+        messages = self._dump(namespace, lambda ip: ip.get_routes(family=socket.AF_UNSPEC, table=TABLE_MAIN))
         return [message for message in messages if (message.get_attr("RTA_TABLE") or message["table"]) == TABLE_MAIN]
 
     def add_bridge(self, link: Link) -> None:
@@ -150,7 +152,24 @@ class Netlink:
         self._change_address("del", address)
 
     def add_route(self, route: Route) -> None:
+        """The route is there; one to the same destination through a link that is not ours is never replaced."""
+        foreign = [link for link in self._links_towards(route) if not link.startswith(OWNER_PREFIX)]
+        if foreign:
+            raise KernelError(
+                f"{_where(route.namespace)}: it has a {route.destination} route that is not Bridgework's; "
+                "remove that, or connect the container to internal networks only"
+            )
         self._change_route("replace", route)
+
+    def _links_towards(self, route: Route) -> list[str]:
+        """The marks of the links that routes to the same destination leave by."""
+        marks = {each["index"]: each.get_attr("IFLA_IFALIAS") or "" for each in self.links(route.namespace)}
+        return [
+            marks.get(each.get_attr("RTA_OIF"), "")
+            for each in self._main_table(route.namespace)
+            if (_destination(each) or "default") == route.destination
+            and (each["family"] == socket.AF_INET6) == (":" in route.gateway)
+        ]
 
     def remove_route(self, route: Route) -> None:
         self._change_route("del", route)
@@ -209,6 +228,21 @@ class Netlink:
             if missing_ok and error.code == errno.ENODEV:
                 return
             raise KernelError(f"{_where(namespace)}: the kernel refused to {what}: {error.args[-1]}") from error
+
+    def _dump(self, namespace: str, request: Callable[[Any], Iterable[Any]]) -> list[Any]:
+        """All messages of a dump; one that a change interrupts is asked for again (NLM_F_DUMP_INTR)."""
+        from pyroute2.netlink.exceptions import NetlinkError
+
+        for attempt in range(DUMP_ATTEMPTS):
+            try:
+                return list(request(self._socket(namespace)))
+            except NetlinkError as error:
+                self.forget(namespace)  # what is left of the dump would be taken for the next answer
+                if attempt == DUMP_ATTEMPTS - 1:
+                    raise KernelError(
+                        f"{_where(namespace)}: the kernel's tables can't be read: {error.args[-1]}; run the task again"
+                    ) from error
+        raise AssertionError("not reached")
 
     def _socket(self, namespace: str) -> Any:
         if namespace in self._sockets:

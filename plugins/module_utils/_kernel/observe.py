@@ -132,6 +132,7 @@ def _look_into(kernel: Kernel, scope: Scope, namespace: str, seen: _Seen) -> Non
     ours = {index: link.name for index, (_peer, link) in links.items() if link.owned}
     if ours:
         seen.addresses += kernel.netlink.addresses(namespace, ours)
+    if ours and namespace in {route.namespace for route in scope.routes}:
         seen.routes += kernel.netlink.routes(namespace, ours)
 
 

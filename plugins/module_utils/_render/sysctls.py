@@ -6,20 +6,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from .. import _options
 from .._hostconfig import HOST, Sysctl, Traits
 from .._ledger import FORWARDING, Ledger
-from .._model import State
+from .._model import Network, State
+
+IPV6_MTU = 1280  # RFC 8200, section 5
 
 
 def render_sysctls(state: State, traits: Traits) -> dict[tuple[str, str], Sysctl]:
     """What networks and containers need."""
     wanted = [Sysctl(HOST, FORWARDING, "1")] if state.networks else []
     for network in state.networks.values():
-        wanted += _quiet(HOST, network.device)
+        wanted += _quiet(HOST, network.device, network)
         # A process of the host reaches a published port through the host's loopback addresses too.
         wanted.append(Sysctl(HOST, f"net/ipv4/conf/{network.device}/route_localnet", "0" if network.internal else "1"))
     for endpoint in state.endpoints.values():
-        wanted += _quiet(endpoint.container, endpoint.interface)
+        wanted += _quiet(endpoint.container, endpoint.interface, state.networks[endpoint.network])
     for container in state.containers.values():
         wanted += [Sysctl(container.name, path, value) for path, value in container.sysctls.items()]
     return {sysctl.key: sysctl for sysctl in wanted if traits.ipv6 or not sysctl.path.startswith("net/ipv6/")}
@@ -39,8 +42,10 @@ def render_owed(
     return owed
 
 
-def _quiet(namespace: str, link: str):
+def _quiet(namespace: str, link: str, network: Network) -> list[Sysctl]:
     """No IPv6 on a link of an IPv4 network, so that no neighbour configures it (CVE-2020-13401)."""
+    if _options.mtu(network.options) < IPV6_MTU:
+        return []  # the kernel has no IPv6 on such a link, nor settings for it
     return [
         Sysctl(namespace, f"net/ipv6/conf/{link}/disable_ipv6", "1"),
         Sysctl(namespace, f"net/ipv6/conf/{link}/accept_ra", "0"),
