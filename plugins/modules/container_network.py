@@ -174,7 +174,8 @@ options:
   force:
     description:
       - With O(state=absent), disconnect the containers that use the network.
-      - With O(state=present), allow changes that re-create the endpoints of the network, such as another subnet.
+      - With O(state=present), allow changes that re-create the endpoints of the network, such as another subnet, and a
+        subnet that the host itself is in, by an interface of its own.
     type: bool
     default: false
   state:

@@ -82,6 +82,7 @@ options:
       - Remove a container although others share its namespace, and those with it.
       - Change a mode although processes or other containers use the namespace.
       - Change a subnet, or remove the bridge, although containers use it.
+      - Take a subnet that the host itself is in, by an interface of its own.
     type: bool
     default: false
   state:
