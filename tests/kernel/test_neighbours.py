@@ -242,3 +242,22 @@ def test_routes_and_addresses_of_others_on_our_links_go_with_the_links_only(mana
     shown = json.loads(managed.sh(f"ip -json -4 addr show dev {bridge}"))[0]["addr_info"]
     assert [each["local"] for each in shown] == ["192.168.10.1", "198.18.0.1"]
     assert "198.18.9.0/24" in managed.sh("ip route")
+
+
+def test_default_route_of_a_foreign_namespace_is_never_replaced(managed: Managed) -> None:
+    managed.sh("ip netns add ext; ip -n ext link add up1 type veth peer name up2; ip -n ext link set up1 up")
+    managed.sh(
+        "ip -n ext link set up2 up; ip -n ext addr add 10.99.0.2/24 dev up1; ip -n ext route add default via 10.99.0.1"
+    )
+    before = managed.snapshot()
+    result = managed.once("container_network", {"name": "net-test", "connected": ["ext"]})
+    assert result["failed"] and 'container "ext": it has a default route that is not Bridgework\'s' in result["msg"]
+    same(bare(before), bare(managed.snapshot()), "the refused task changed the host")
+
+
+def test_symlink_to_another_name_is_not_followed_at_removal(managed: Managed) -> None:
+    managed.netns_bridge(containers=[{"name": "a", "mode": "none"}, {"name": "b", "mode": "none"}])
+    managed.sh("umount /run/netns/a; rm /run/netns/a; ln -s /run/netns/b /run/netns/a")
+    inode = managed.inode("b")
+    managed.once("netns_bridge", {"containers": [{"name": "a", "state": "absent"}]})
+    assert managed.inode("b") == inode
