@@ -45,7 +45,7 @@ def run(
         result = converge(intent_of(spec), module.check_mode, module.params.get("firewall_backend") or "auto")
     except BridgeworkError as error:
         module.fail_json(msg=str(error))
-    for warning in _warnings(result.outcome):
+    for warning in result.warnings:
         module.warn(warning)
     found: dict[str, Any] = {"changed": result.changed, "actions": actions(result.plan), **results(spec, result)}
     if module._diff:
@@ -71,11 +71,6 @@ def item_results(items: list[Item], result: Result, key: str, shape: Callable[..
             entry.update(failed=True, msg=item.error)
         found.append(entry)
     return found
-
-
-def _warnings(outcome: Any) -> list[str]:
-    items = outcome if isinstance(outcome, list) else outcome.items
-    return [item.warning for item in items if item.warning is not None]
 
 
 def _failed(item: Any) -> bool:

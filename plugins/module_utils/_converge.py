@@ -8,14 +8,17 @@ Nothing here knows Ansible; a boot-time restore runs the same loop with an inten
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Callable, Generic, TypeVar
 
+from ._conflicts import Conflict, find_conflicts, left_alone
 from ._errors import BridgeworkError, HostError, KernelError
 from ._facts import Facts
 from ._firewall import Backend, choose
 from ._flows import PortChange
 from ._hostconfig import HOST, Address, HostConfig, Link, Namespace, Route, Sysctl
+from ._intent import Item, items_of
 from ._kernel import Kernel
 from ._kernel.apply import apply
 from ._kernel.conntrack import forget_left_behind
@@ -24,9 +27,9 @@ from ._kernel.observe import Scope, observe
 from ._kernel.sysctl import read_traits
 from ._ledger import FORWARDING, Ledger, SavedSysctl
 from ._lock import run_lock
-from ._model import State
-from ._plan import CREATE, UPDATE, Plan, link_of, make_plan
+from ._plan import CREATE, UPDATE, Plan, make_plan
 from ._render import render
+from ._state import State
 from ._store import Store
 
 Outcome = TypeVar("Outcome")
@@ -41,6 +44,7 @@ class Result(Generic[Outcome]):
     after: State
     plan: Plan
     outcome: Outcome
+    warnings: tuple[str, ...] = ()
 
     @property
     def changed(self) -> bool:
@@ -80,7 +84,13 @@ class _Run:
         if wanted.firewall:
             self._backend.require()
         present = self._observe(self._ledger, wanted, old)
-        result = Result(self._declared, state, make_plan(wanted, present), outcome)
+        items = items_of(outcome)
+        disputed = _disputed(find_conflicts(wanted, present), items, self._declared, state)
+        if disputed:
+            wanted = left_alone(wanted, present, disputed)
+        warnings = [item.warning for item in items if item.warning is not None]
+        warnings += [f"{problem} (it is left as it is)" for problem in disputed.values()]
+        result = Result(self._declared, state, make_plan(wanted, present), outcome, tuple(warnings))
         if not check_mode and (result.changed or self._is_owed(state)):
             self._carry_out(result, wanted, old, present)
         return result
@@ -163,9 +173,24 @@ class _Run:
             ) from error
 
 
+def _disputed(conflicts: Iterable[Conflict], items: Iterable[Item], before: State, after: State) -> dict[str, str]:
+    """Containers to leave alone, with the reason. Raises HostError for a conflict of the host or of an item's own."""
+    named = {(item.kind, item.name) for item in items}
+    found: dict[str, str] = {}
+    for conflict in conflicts:
+        networks = {
+            endpoint.network for state in (before, after) for endpoint in state.endpoints_of(conflict.container)
+        }
+        about = {("container", conflict.container), *(("network", network) for network in networks)}
+        if conflict.container == HOST or named & about:
+            raise HostError(conflict.problem)
+        found.setdefault(conflict.container, conflict.problem)
+    return found
+
+
 def _outlives_us(sysctl: Sysctl, wanted: HostConfig) -> bool:
-    """Whether a setting stays behind when we go: not so for those that live and die with a link of ours."""
-    return link_of(sysctl) not in wanted.links and sysctl.key not in wanted.owed
+    """Whether a setting stays behind when we no longer want it."""
+    return sysctl.lasting and sysctl.key not in wanted.owed
 
 
 def _announcement(thing) -> tuple[str, str, str, str]:

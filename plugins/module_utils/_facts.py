@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -25,11 +25,17 @@ class Facts(Protocol):
     now: str  # RFC 3339, UTC
     check_mode: bool  # what earlier tasks only pretended to make is not there
 
-    def used_subnets(self) -> Sequence[str]:
-        """Destinations of the routes that are not ours, and the nameservers' addresses."""
+    def routed_subnets(self) -> Sequence[str]:
+        """Destinations of all routes that are not ours, default routes left out."""
+
+    def nameservers(self) -> Sequence[str]:
+        """Addresses of the host's nameservers."""
 
     def connected_subnets(self) -> Sequence[str]:
         """Subnets that the host reaches directly, by interfaces that are not ours."""
+
+    def local_addresses(self) -> frozenset[str]:
+        """The host's own addresses."""
 
     def listeners(self, protocol: str) -> Sequence[Listener]:
         """Sockets of the host's namespace that would clash with a published port."""
@@ -51,3 +57,6 @@ class Facts(Protocol):
 
     def foreign_interfaces(self, container: str) -> set[str]:
         """Names of interfaces in an existing namespace that are not ours."""
+
+    def sysctl_faults(self, values: Mapping[str, str]) -> Mapping[str, str]:
+        """What keeps values (by path) from being a container's settings, in words; those that will do are left out."""

@@ -70,8 +70,13 @@ class Link:
         return (self.namespace, self.name)
 
     @property
-    def owned(self) -> bool:
+    def marked(self) -> bool:
         return self.owner.startswith(OWNER_PREFIX)
+
+    @property
+    def owned(self) -> bool:
+        """A container may change the mark on its end of a pair; the mark on the host's end tells whose that is."""
+        return self.marked or self.peer is not None
 
 
 @dataclass(frozen=True)
@@ -92,18 +97,32 @@ class Route:
     destination: str
     gateway: str
 
+    @property
+    def version(self) -> int:
+        return 6 if ":" in self.gateway else 4
+
 
 @dataclass(frozen=True)
 class Sysctl:
-    """A value below /proc/sys, as seen in a namespace; ``key`` is its path (``net/ipv4/ip_forward``)."""
+    """A value below /proc/sys, as seen in a namespace; ``key`` is its path (``net/ipv4/ip_forward``).
+
+    One that is not ``lasting`` goes with its link, and is never put back.
+    """
 
     namespace: str
     path: str
     value: str
+    lasting: bool = field(default=True, compare=False)
 
     @property
     def key(self) -> tuple[str, str]:
         return (self.namespace, self.path)
+
+
+def link_of(sysctl: Sysctl) -> tuple[str, str]:
+    """The link that a setting below net/ipv?/conf belongs to; (namespace, "") for others."""
+    parts = sysctl.path.split("/")
+    return (sysctl.namespace, parts[3] if len(parts) == 5 and parts[2] == "conf" else "")
 
 
 @dataclass(frozen=True)
@@ -131,13 +150,15 @@ class Traits:
 class HostConfig:
     """All of it. ``owed`` are sysctls to put back where they (still) exist; an observed configuration has none.
 
-    ``ports`` are what the firewall lines publish.
+    ``ports`` are what the firewall lines publish. ``foreign_routes`` are only observed: default routes of containers
+    that leave by links that are not ours; one without a gateway has the unspecified address for it.
     """
 
     namespaces: dict[str, Namespace] = field(default_factory=dict)
     links: dict[tuple[str, str], Link] = field(default_factory=dict)
     addresses: frozenset[Address] = frozenset()
     routes: frozenset[Route] = frozenset()
+    foreign_routes: frozenset[Route] = frozenset()
     sysctls: dict[tuple[str, str], Sysctl] = field(default_factory=dict)
     owed: dict[tuple[str, str], Sysctl] = field(default_factory=dict)
     firewall: FirewallLines = field(default_factory=dict)

@@ -6,7 +6,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ._model import IpamBlock, Network, PortMapping, State
+from ._model import IpamBlock, Network, PortMapping
+from ._state import State
 
 
 def network(state: State, name: str) -> dict[str, Any] | None:

@@ -8,7 +8,8 @@ What looks random (IDs, MACs, random ports) is derived by hash, so that check mo
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+import ipaddress
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Callable
 
 from . import _validate
@@ -47,17 +48,28 @@ def unique_id(taken: Callable[[str], bool], *parts: object) -> str:
         attempt += 1
 
 
-def free_subnet(subject: str, used: Iterable[str]) -> str:
-    """The first subnet of Docker's pools that overlaps none of the used subnets or addresses."""
+def free_subnet(subject: str, used: Iterable[str], routed: Iterable[str] = ()) -> str:
+    """The first subnet of Docker's pools that overlaps none of the used subnets or addresses.
+
+    It overlaps none of the routed ones either, unless they leave nothing: a VPN may route half the Internet.
+    """
     import netaddr
 
-    taken = [(net.first, net.last) for net in map(netaddr.IPNetwork, used) if net.version == 4]
-    for pool, prefix in POOLS:
-        for candidate in netaddr.IPNetwork(pool).subnet(prefix):
-            if not any(candidate.first <= last and first <= candidate.last for first, last in taken):
-                return str(candidate)
+    taken = [net for net in map(netaddr.IPNetwork, used) if net.version == 4]
+    avoided = taken + [net for net in map(netaddr.IPNetwork, routed) if net.version == 4]
+    for others in (avoided, taken):
+        spans = [(net.first, net.last) for net in others]
+        for pool, prefix in POOLS:
+            for candidate in netaddr.IPNetwork(pool).subnet(prefix):
+                if not any(candidate.first <= last and first <= candidate.last for first, last in spans):
+                    return str(candidate)
+    widest = sorted(taken, key=lambda net: net.prefixlen)[:3]
     raise InvalidInput(
-        subject, "", "", "no free subnet is left in the default pools", "give one with ipam_config, or remove networks"
+        subject,
+        "",
+        "",
+        "no free subnet is left in the default pools, of which " + ", ".join(map(str, widest)) + " take the most",
+        "give one with ipam_config, or remove networks",
     )
 
 
@@ -90,7 +102,7 @@ def ipam_block(
         if router in auxiliary.values():
             raise InvalidInput(subject, "gateway", gateway, "is an auxiliary address too", "use another address")
     else:
-        router = first_free(net, auxiliary.values())
+        router = first_free(net, _integers(auxiliary.values()).__contains__)
         if router is None:
             labels = ", ".join(auxiliary)
             raise InvalidInput(subject, "aux_addresses", labels, f"leave no gateway in {net}", "give fewer of them")
@@ -102,18 +114,17 @@ def ipam_block(
     )
 
 
-def first_free(within, taken: Iterable[str], subnet=None) -> str | None:
-    """The lowest usable address of a netaddr.IPNetwork that is not taken, or None.
+def first_free(within, is_taken: Callable[[int], bool], subnet=None) -> str | None:
+    """The lowest usable address of a netaddr.IPNetwork that is not taken, or None; ``is_taken`` is asked with integers.
 
     Network and broadcast address of the (enclosing) subnet are never usable, except in a /31 or /127 (RFC 3021, 6164).
     """
     import netaddr
 
     first, last = usable(subnet if subnet is not None else within)
-    occupied = {int(netaddr.IPAddress(address)) for address in taken}
     candidate, end = max(first, within.first), min(last, within.last)
     while candidate <= end:
-        if candidate not in occupied:
+        if not is_taken(candidate):
             return str(netaddr.IPAddress(candidate, within.version))
         candidate += 1
     return None
@@ -136,13 +147,14 @@ def has_place_for(subnet: str, address: str) -> bool:
     return found.version == net.version and first <= int(found) <= last
 
 
-def lowest_address(subject: str, block: IpamBlock, taken: Collection[str]) -> str:
-    """The address that the next endpoint of the network gets."""
+def lowest_address(subject: str, block: IpamBlock, is_taken: Callable[[int], bool]) -> str:
+    """The address that the next endpoint of the network gets; ``is_taken`` says of an integer if an endpoint has it."""
     import netaddr
 
     subnet = netaddr.IPNetwork(block.subnet)
     within = netaddr.IPNetwork(block.iprange or block.subnet)
-    found = first_free(within, [*taken, block.gateway, *block.aux_addresses.values()], subnet)
+    kept = _integers([block.gateway, *block.aux_addresses.values()])
+    found = first_free(within, lambda each: each in kept or is_taken(each), subnet)
     if found is None:
         option, value = ("iprange", block.iprange) if block.iprange else ("subnet", block.subnet)
         raise InvalidInput(
@@ -155,8 +167,14 @@ def lowest_address(subject: str, block: IpamBlock, taken: Collection[str]) -> st
     return found
 
 
-def given_address(subject: str, option: str, value: str, block: IpamBlock, holders: Mapping[str, str]) -> str:
-    """The asked-for address, checked; ``holders`` says who has which one."""
+def _integers(addresses: Iterable[str]) -> set[int]:
+    return {int(ipaddress.ip_address(address)) for address in addresses}
+
+
+def given_address(
+    subject: str, option: str, value: str, block: IpamBlock, holder_of: Callable[[str], str | None]
+) -> str:
+    """The asked-for address, checked; ``holder_of`` says which other container has one."""
     import netaddr
 
     _validate.address(subject, option, value)
@@ -166,12 +184,13 @@ def given_address(subject: str, option: str, value: str, block: IpamBlock, holde
     reserved.update((text, f'the auxiliary address "{label}"') for label, text in block.aux_addresses.items())
     if found in reserved:
         raise InvalidInput(subject, option, value, f"is {reserved[found]}", f"leave {option} out to get a free address")
-    if found in holders:
+    holder = holder_of(found)
+    if holder is not None:
         raise InvalidInput(
             subject,
             option,
             value,
-            f'is in use by container "{holders[found]}"',
+            f'is in use by container "{holder}"',
             f"leave {option} out to get a free address",
         )
     return found

@@ -8,7 +8,7 @@ their canonical text form; a subnet is ``address/prefix`` with no host bits set.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 PREDEFINED_BRIDGE = "bridge"
@@ -102,53 +102,3 @@ class PortMapping:
 
 EndpointKey = tuple[str, str]
 MappingKey = tuple[str, str, int]
-
-
-@dataclass
-class State:
-    """Everything that was declared on one host.
-
-    Intents work on a copy, so that the declared and the wanted state can be compared afterwards.
-    """
-
-    networks: dict[str, Network] = field(default_factory=dict)
-    containers: dict[str, Container] = field(default_factory=dict)
-    endpoints: dict[EndpointKey, Endpoint] = field(default_factory=dict)
-    mappings: dict[MappingKey, PortMapping] = field(default_factory=dict)
-    serial: int = 0
-
-    def copy(self) -> State:
-        return State(dict(self.networks), dict(self.containers), dict(self.endpoints), dict(self.mappings), self.serial)
-
-    def next_serial(self) -> int:
-        self.serial += 1
-        return self.serial
-
-    def endpoints_of(self, container: str) -> list[Endpoint]:
-        """A container's endpoints, oldest first."""
-        return sorted((e for e in self.endpoints.values() if e.container == container), key=lambda e: e.serial)
-
-    def endpoints_by_container(self) -> dict[str, list[Endpoint]]:
-        """Every container's endpoints, oldest first; containers without one are left out."""
-        found: dict[str, list[Endpoint]] = {}
-        for endpoint in sorted(self.endpoints.values(), key=lambda e: e.serial):
-            found.setdefault(endpoint.container, []).append(endpoint)
-        return found
-
-    def publishing_endpoint(self, mapping: PortMapping, endpoints: Iterable[Endpoint]) -> Endpoint | None:
-        """Where a mapping leads to now: the first of its container's endpoints that lets the outside in, or None."""
-        for endpoint in endpoints:
-            if mapping.network in (None, endpoint.network) and not self.networks[endpoint.network].internal:
-                return endpoint
-        return None
-
-    def endpoints_on(self, network: str) -> list[Endpoint]:
-        """A network's endpoints, oldest first."""
-        return sorted((e for e in self.endpoints.values() if e.network == network), key=lambda e: e.serial)
-
-    def mappings_of(self, container: str) -> list[PortMapping]:
-        return sorted((m for m in self.mappings.values() if m.container == container), key=lambda m: m.key)
-
-    def sharers_of(self, container: str) -> list[str]:
-        """The containers that live in this one's namespace."""
-        return sorted(c.name for c in self.containers.values() if c.mode == "container" and c.target == container)

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from ._errors import HostError
+from ._conflicts import is_replaced
 from ._hostconfig import (
     HOST,
     STALE,
@@ -22,11 +22,19 @@ from ._hostconfig import (
     Held,
     HostConfig,
     Link,
-    Namespace,
     Route,
     Sysctl,
+    link_of,
 )
 from ._ledger import FORWARDING
+
+# Settings that the kernel copies to every link: net/ipv4/devinet.c, net/ipv6/addrconf.c.
+REWRITES = {
+    FORWARDING: ("ipv4", "forwarding"),
+    "net/ipv4/conf/all/forwarding": ("ipv4", "forwarding"),
+    "net/ipv6/conf/all/forwarding": ("ipv6", "forwarding"),
+    "net/ipv6/conf/all/disable_ipv6": ("ipv6", "disable_ipv6"),
+}
 
 CREATE, UPDATE, DELETE = "create", "update", "delete"
 
@@ -94,13 +102,12 @@ class Plan:
 
 
 def make_plan(wanted: HostConfig, present: HostConfig) -> Plan:
-    """The steps from present to wanted.
+    """The steps from present to wanted, between which there is no conflict.
 
-    Present things that are not wanted go if they are ours: observers list no foreign ones but those whose name is
-    wanted. Raises HostError where a foreign thing has a name that is wanted.
+    Present things that are not wanted go if they are ours.
     """
     removed_names, unlink, created, updated = _links(wanted, present)
-    reborn = {name for name, space in wanted.namespaces.items() if _replaced(space, present.namespaces.get(name))}
+    reborn = {name for name, space in wanted.namespaces.items() if is_replaced(space, present.namespaces.get(name))}
     fresh = {link.key for step in created for link in (step.after, step.peer) if isinstance(link, Link)}
     gone = removed_names | {key for key in present.links if key[0] in reborn}
     settings = [
@@ -127,15 +134,10 @@ def _namespaces(wanted: HostConfig, present: HostConfig) -> tuple[list[Step], li
         if name not in wanted.namespaces:
             if space.owned:
                 deaths.append(Step(DELETE, before=space))
-        elif _replaced(wanted.namespaces[name], space):
-            if not space.owned:
-                raise HostError(
-                    f'container "{name}": /run/netns/{name} exists, is not Bridgework\'s and is not the namespace '
-                    "asked for; remove it or choose another name"
-                )
+        elif is_replaced(wanted.namespaces[name], space):
             deaths.append(Step(DELETE, before=space))
     for name, space in wanted.namespaces.items():
-        if name not in present.namespaces or _replaced(space, present.namespaces[name]):
+        if name not in present.namespaces or is_replaced(space, present.namespaces[name]):
             if space.of == STALE:  # a rollback's wish that can't be granted, nor be missed
                 continue
             births.append(Step(CREATE, after=space))
@@ -146,16 +148,8 @@ def _namespaces(wanted: HostConfig, present: HostConfig) -> tuple[list[Step], li
     return deaths, births
 
 
-def _replaced(wanted: Namespace, present: Namespace | None) -> bool:
-    return present is not None and wanted.of != present.of
-
-
 def _links(wanted: HostConfig, present: HostConfig) -> tuple[set[tuple[str, str]], list[Step], list[Step], list[Step]]:
     """Keys of the links that go, the steps that remove, create and update."""
-    for key, link in wanted.links.items():
-        holder = present.links.get(key)
-        if holder is not None and not holder.owned:
-            raise HostError(_foreign_link(link))
     to_create = {key for key, link in wanted.links.items() if _must_be_made(link, wanted, present)}
     gone = {key for key, link in present.links.items() if link.owned and (key not in wanted.links or key in to_create)}
     gone |= {link.peer for key, link in present.links.items() if key in gone and link.peer is not None}
@@ -181,10 +175,12 @@ def _links(wanted: HostConfig, present: HostConfig) -> tuple[set[tuple[str, str]
 
 def _must_be_made(link: Link, wanted: HostConfig, present: HostConfig) -> bool:
     holder = present.links.get(link.key)
-    if holder is None or holder.kind != link.kind or holder.owner != link.owner or holder.peer != link.peer:
+    if holder is None or holder.kind != link.kind or holder.peer != link.peer:
+        return True
+    if link.namespace == HOST and holder.owner != link.owner:
         return True
     return (
-        _replaced(wanted.namespaces[link.namespace], present.namespaces.get(link.namespace))
+        is_replaced(wanted.namespaces[link.namespace], present.namespaces.get(link.namespace))
         if link.namespace
         else False
     )
@@ -206,18 +202,6 @@ def _creation(link: Link, wanted: HostConfig) -> Step:
 def _visible(wanted: Link, present: Link) -> Link:
     """The wanted link, with what was left to the kernel taken from the present one."""
     return wanted if wanted.mac is not None else replace(wanted, mac=present.mac)
-
-
-def _foreign_link(link: Link) -> str:
-    if link.namespace == HOST:
-        remedy = "choose another name for the bridge, or remove that interface"
-        if link.kind != "bridge":
-            remedy = "remove that interface"
-        return f'interface "{link.name}" exists on the host and is not Bridgework\'s; {remedy}'
-    return (
-        f'container "{link.namespace}": interface "{link.name}" exists and is not Bridgework\'s; '
-        "choose another one with interface_name, or remove it"
-    )
 
 
 def _addresses(
@@ -278,14 +262,26 @@ def _sysctls(
         rewritten = any(step.thing.key == (key[0], FORWARDING) for step in steps)
         if holder.value != sysctl.value or rewritten:
             steps.append(Step(UPDATE, before=holder, after=sysctl))
-    steps.sort(key=lambda step: step.thing.path != FORWARDING)
+    written = {step.thing.key for step in steps}
+    led = {(namespace, REWRITES[path]) for namespace, path in written if path in REWRITES and namespace != HOST}
+    for key, sysctl in wanted.sysctls.items():
+        if key not in written and (key[0], _setting(sysctl)) in led:
+            steps.append(Step(UPDATE, before=present.sysctls[key], after=sysctl))
+    steps.sort(key=lambda step: _rank(step.thing.path))
     return steps
 
 
-def link_of(sysctl: Sysctl) -> tuple[str, str]:
-    """The link that a setting below net/ipv?/conf belongs to; (namespace, "") for others."""
+def _setting(sysctl: Sysctl) -> tuple[str, str]:
+    """Protocol and name of a setting that each link has; what others give is in no table."""
     parts = sysctl.path.split("/")
-    return (sysctl.namespace, parts[3] if len(parts) == 5 and parts[2] == "conf" else "")
+    return (parts[1], parts[-1]) if link_of(sysctl)[1] else ("", "")
+
+
+def _rank(path: str) -> int:
+    """The more a setting leads, the earlier it is written."""
+    if path in REWRITES:
+        return 0 if path == FORWARDING else 1
+    return 2 if "/conf/all/" in path or "/conf/default/" in path else 3
 
 
 def _firewall(wanted: FirewallLines, present: FirewallLines) -> FirewallSwap | None:

@@ -22,11 +22,12 @@ from ._hostconfig import (
     Route,
     Sysctl,
     endpoint_owner,
+    link_of,
     network_owner,
 )
 from ._intent import Item
-from ._model import State
-from ._plan import CREATE, Plan, Step, link_of
+from ._plan import CREATE, Plan, Step
+from ._state import State
 
 VERBS = {"create": "create", "update": "change", "delete": "remove"}
 RECORDS = (("network", "networks"), ("container", "containers"), ("endpoint", "endpoints"), ("port", "mappings"))
@@ -159,5 +160,6 @@ def _line(thing: Held) -> str:
     parts += [f"mac {thing.mac}"] if thing.mac else []
     parts += [f"on {thing.master}"] if thing.master else []
     parts += ["hairpin"] if thing.hairpin else []
+    parts += [] if thing.marked else [f"alias {json.dumps(thing.owner)}"]
     parts += ["isolated"] if thing.isolated else []
     return ", ".join([*parts, "up" if thing.up else "down"])

@@ -16,7 +16,8 @@ from typing import Any, Callable, NamedTuple
 
 from ._errors import StateError
 from ._ledger import Ledger, SavedSysctl
-from ._model import Container, Endpoint, IpamBlock, Network, PortMapping, State
+from ._model import Container, Endpoint, IpamBlock, Network, PortMapping
+from ._state import Containers, Endpoints, Mappings, State
 
 PATH = "/var/lib/bridgework/state.db"
 VERSION = 1
@@ -152,12 +153,14 @@ def _read(connection: sqlite3.Connection) -> tuple[State, Ledger]:
     counter = every("SELECT value FROM counter WHERE name = 'serial'").fetchone()
     state = State(
         networks={row["name"]: _network(row, blocks[row["name"]]) for row in every("SELECT * FROM network")},
-        containers={row["name"]: _container(row) for row in every("SELECT * FROM container")},
-        endpoints={
-            (row["network"], row["container"]): _endpoint(row, addresses[(row["network"], row["container"])])
-            for row in every("SELECT * FROM endpoint")
-        },
-        mappings={mapping.key: mapping for mapping in map(_mapping, every("SELECT * FROM mapping"))},
+        containers=Containers({row["name"]: _container(row) for row in every("SELECT * FROM container")}),
+        endpoints=Endpoints(
+            {
+                (row["network"], row["container"]): _endpoint(row, addresses[(row["network"], row["container"])])
+                for row in every("SELECT * FROM endpoint")
+            }
+        ),
+        mappings=Mappings({mapping.key: mapping for mapping in map(_mapping, every("SELECT * FROM mapping"))}),
         serial=counter["value"] if counter else 0,
     )
     ledger = Ledger(

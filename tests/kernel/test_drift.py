@@ -159,7 +159,8 @@ def test_single_change_is_reported_as_such_and_repaired(
         "ip -n web link del eth0",
         "ip -n web link set eth0 name other0",
         "ip link set VETH down; ip link set VETH name other0",
-        "ip netns add elsewhere; ip -n web link set eth0 netns elsewhere; ip netns del elsewhere",
+        "ip netns add elsewhere; ip -n web link set eth0 netns elsewhere; ip netns del elsewhere; "
+        "while test -e /sys/class/net/VETH; do sleep 0.01; done",  # a namespace goes some time after its name
     ],
 )
 def test_damaged_pair_is_made_again(rich: tuple[Lab, Managed], damage: str) -> None:

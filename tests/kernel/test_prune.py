@@ -83,7 +83,8 @@ def test_containers_say_why_they_stay(managed: Managed) -> None:
 def test_prune_works_where_a_namespace_has_vanished(managed: Managed) -> None:
     before = managed.snapshot()
     managed.container_network(name="net-test", connected=["web", "db"])
-    managed.sh("ip netns del web")
+    # The namespace, and with it the pair, goes some time after its name.
+    managed.sh("set -- /sys/class/net/veth*; ip netns del web; while test -e $1 -a -e $2; do sleep 0.01; done")
     result = managed.network_prune(containers=True)
     assert sorted(result["containers"]) == ["db", "web"]
     same(bare(before), bare(managed.snapshot()), "something is left behind")

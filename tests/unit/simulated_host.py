@@ -11,6 +11,7 @@ from itertools import count
 
 from ansible_collections.bridgework.network.plugins.module_utils._hostconfig import (
     HOST,
+    OWNER_PREFIX,
     STALE,
     Address,
     HostConfig,
@@ -20,6 +21,8 @@ from ansible_collections.bridgework.network.plugins.module_utils._hostconfig imp
     Sysctl,
 )
 from ansible_collections.bridgework.network.plugins.module_utils._plan import CREATE, DELETE, UPDATE, Plan, Step
+
+UNFINISHED = OWNER_PREFIX + "unfinished"
 
 # What the kernel gives a new link, below net/ipv?/conf.
 LINK_SYSCTLS = {"accept_ra": "1", "disable_ipv6": "0", "route_localnet": "0"}
@@ -183,7 +186,7 @@ class SimulatedHost:
     def _link(self, namespace: str, interface: Interface) -> Link:
         peer = interface.peer
         places = [name for name, space in self.names.items() if peer and space is peer.space and not self._behind(name)]
-        joined = peer is not None and peer.owner == interface.owner and (HOST in (namespace, *places))
+        joined = peer is not None and HOST in (namespace, *places) and self._is_pair(interface, peer, namespace)
         return Link(
             namespace=namespace,
             name=interface.name,
@@ -196,6 +199,12 @@ class SimulatedHost:
             hairpin=interface.hairpin,
             up=interface.up,
         )
+
+    def _is_pair(self, one: Interface, other: Interface, namespace: str) -> bool:
+        """Two ends are one endpoint's where the host's end is marked; a container may change the mark on its own."""
+        outer, inner = (one, other) if namespace == HOST else (other, one)
+        known = outer.owner.startswith(OWNER_PREFIX) and outer.owner != UNFINISHED
+        return known or (outer.owner == inner.owner == UNFINISHED)
 
     def _space(self, name: str) -> Space:
         require(name in self.names, f"no namespace {name}")

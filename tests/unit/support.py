@@ -18,7 +18,8 @@ from ansible_collections.bridgework.network.plugins.module_utils._intent.contain
 from ansible_collections.bridgework.network.plugins.module_utils._intent.networks import NetworkSpec, apply_networks
 from ansible_collections.bridgework.network.plugins.module_utils._intent.ports import MappingSpec, apply_mappings
 from ansible_collections.bridgework.network.plugins.module_utils._intent.prune import Pruned, PruneSpec, apply_prune
-from ansible_collections.bridgework.network.plugins.module_utils._model import Container, Endpoint, Network, State
+from ansible_collections.bridgework.network.plugins.module_utils._model import Container, Endpoint, Network
+from ansible_collections.bridgework.network.plugins.module_utils._state import State
 
 
 @dataclass
@@ -29,6 +30,9 @@ class FakeFacts:
     check_mode: bool = False
     now: str = "2025-01-01T00:00:00.000000Z"
     routes: Sequence[str] = ()
+    servers: Sequence[str] = ()
+    addresses: frozenset[str] = frozenset({"127.0.0.1", "192.0.2.7"})
+    faults: Mapping[str, str] = field(default_factory=dict)  # of sysctls, by path
     connected: Sequence[str] = ()
     sockets: Mapping[str, Sequence[Listener]] = field(default_factory=dict)  # by protocol
     holders: Mapping[int, str] = field(default_factory=dict)  # by inode
@@ -41,8 +45,17 @@ class FakeFacts:
     def connected_subnets(self) -> Sequence[str]:
         return self.connected
 
-    def used_subnets(self) -> Sequence[str]:
+    def routed_subnets(self) -> Sequence[str]:
         return self.routes
+
+    def nameservers(self) -> Sequence[str]:
+        return self.servers
+
+    def local_addresses(self) -> frozenset[str]:
+        return self.addresses
+
+    def sysctl_faults(self, values: Mapping[str, str]) -> Mapping[str, str]:
+        return {path: self.faults[path] for path in values if path in self.faults}
 
     def listeners(self, protocol: str) -> Sequence[Listener]:
         return self.sockets.get(protocol, ())

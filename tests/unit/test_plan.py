@@ -11,9 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from unit.simulated_host import Refused, SimulatedHost
-from unit.support import refused
 
-from ansible_collections.bridgework.network.plugins.module_utils._errors import HostError
 from ansible_collections.bridgework.network.plugins.module_utils._hostconfig import (
     HOST,
     STALE,
@@ -397,6 +395,28 @@ class TestRepair:
     def test_mac_that_the_kernel_chose_is_left_alone(self) -> None:
         assert not make_plan(blue(), with_link(blue(), replace(OUTER, mac="4e:00:00:00:00:01")))
 
+    def test_mark_that_the_container_changed_is_set_again(self) -> None:
+        theirs = replace(INNER, owner="theirs")
+        assert make_plan(blue(), with_link(blue(), theirs)).steps() == [Step(UPDATE, before=theirs, after=INNER)]
+
+    @pytest.mark.parametrize(
+        ("leader", "follower"),
+        [
+            ("net/ipv4/ip_forward", "net/ipv4/conf/eth0/forwarding"),
+            ("net/ipv4/conf/all/forwarding", "net/ipv4/conf/eth0/forwarding"),
+            ("net/ipv6/conf/all/forwarding", "net/ipv6/conf/eth0/forwarding"),
+            ("net/ipv6/conf/all/disable_ipv6", "net/ipv6/conf/eth0/disable_ipv6"),
+        ],
+    )
+    def test_container_setting_that_leads_is_written_before_those_that_it_rewrites(
+        self, leader: str, follower: str
+    ) -> None:
+        right = [Sysctl("web", follower, "1"), Sysctl("web", leader, "0"), QUIET]
+        wanted = blue(sysctls={each.key: each for each in right})
+        present = blue(sysctls={**wanted.sysctls, ("web", leader): Sysctl("web", leader, "1")})
+        settings = make_plan(wanted, present).settings
+        assert [step.thing for step in settings] == [right[1], right[0]]
+
     def test_half_a_pair_is_made_anew(self) -> None:
         present = blue(routes=frozenset(), addresses=frozenset({GATEWAY}), sysctls={})
         del present.links[INNER.key]
@@ -450,30 +470,6 @@ class TestRollback:
 
 
 class TestForeign:
-    def test_interface_with_the_bridges_name_is_refused(self) -> None:
-        with refused(
-            'interface "br0" exists on the host and is not Bridgework\'s; '
-            "choose another name for the bridge, or remove that interface",
-            HostError,
-        ):
-            make_plan(blue(), HostConfig(links={BRIDGE.key: replace(BRIDGE, owner="")}))
-
-    def test_interface_with_an_endpoints_name_is_refused(self) -> None:
-        with refused(
-            'container "web": interface "eth0" exists and is not Bridgework\'s; '
-            "choose another one with interface_name, or remove it",
-            HostError,
-        ):
-            make_plan(blue(), HostConfig(blue().namespaces, {INNER.key: replace(INNER, owner="kubelet")}))
-
-    def test_namespace_that_is_not_the_one_asked_for_is_refused(self) -> None:
-        with refused(
-            'container "web": /run/netns/web exists, is not Bridgework\'s and is not the namespace asked for; '
-            "remove it or choose another name",
-            HostError,
-        ):
-            make_plan(blue(), HostConfig({"web": Namespace("web", HOST, owned=False)}))
-
     def test_namespace_of_the_right_kind_is_used_and_left_in_the_end(self) -> None:
         theirs = {"web": Namespace("web", owned=False)}
         assert make_plan(blue(), HostConfig(theirs)).namespaces == ()

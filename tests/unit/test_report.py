@@ -14,10 +14,10 @@ from unit.support import Declaration
 from ansible_collections.bridgework.network.plugins.module_utils._firewall.iptables import Iptables
 from ansible_collections.bridgework.network.plugins.module_utils._hostconfig import HostConfig, Traits
 from ansible_collections.bridgework.network.plugins.module_utils._ledger import Ledger
-from ansible_collections.bridgework.network.plugins.module_utils._model import State
 from ansible_collections.bridgework.network.plugins.module_utils._plan import Plan, make_plan
 from ansible_collections.bridgework.network.plugins.module_utils._render import render
 from ansible_collections.bridgework.network.plugins.module_utils._report import actions, diff, touched
+from ansible_collections.bridgework.network.plugins.module_utils._state import State
 
 BRIDGE = "br-blue"
 PORTS = "ip nat BRIDGEWORK-PORTS"

@@ -24,8 +24,8 @@ from ansible_collections.bridgework.network.plugins.module_utils._model import (
     IpamBlock,
     Network,
     PortMapping,
-    State,
 )
+from ansible_collections.bridgework.network.plugins.module_utils._state import State
 from ansible_collections.bridgework.network.plugins.module_utils._store import VERSION, Store
 
 NOTHING = (State(), Ledger())

@@ -9,6 +9,7 @@ arguments, and returns what it has to say of each item.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -20,3 +21,8 @@ class Item:
     state: str
     error: str | None = None
     warning: str | None = None
+
+
+def items_of(outcome: Any) -> list[Item]:
+    """The items that an intent speaks of: it returns them, or an object that has them."""
+    return outcome if isinstance(outcome, list) else outcome.items

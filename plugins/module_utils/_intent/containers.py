@@ -18,8 +18,8 @@ from .._model import (
     PREDEFINED_NETWORKS,
     Container,
     Network,
-    State,
 )
+from .._state import State
 from . import Item, networks
 from .endpoints import EndpointSpec, connect, drop_endpoints, drop_mappings, new_container, remove_container, vacate
 from .networks import NetworkSpec, text_values
@@ -208,6 +208,8 @@ def _ensure(state: State, facts: Facts, network: Network | None, spec: Container
             drop_mappings(state, spec.name)
     if spec.target is not None:
         _resolve_target(state, facts, spec)
+    if spec.sysctls is not None:
+        _try_sysctls(facts, spec.name, {k: v for k, v in spec.sysctls.items() if container.sysctls.get(k) != v})
     state.containers[spec.name] = replace(
         container,
         sysctls=_kept_sysctls(container) if spec.sysctls is None else spec.sysctls,
@@ -310,6 +312,17 @@ def _sysctl_value(subject: str, key: str, value: Any) -> str:
     if not text:
         raise InvalidInput(subject, "sysctls", key, "has no value", "give it one, or leave it out")
     return text
+
+
+def _try_sysctls(facts: Facts, name: str, values: Mapping[str, str]) -> None:
+    for path, fault in facts.sysctl_faults(values).items():
+        raise InvalidInput(
+            f'container "{name}"',
+            "sysctls",
+            f"{path}={values[path]}",
+            fault,
+            "see the kernel's documentation (networking/ip-sysctl) for what it takes, or leave it out",
+        )
 
 
 def _refuse_repeats(specs: Sequence[ContainerSpec]) -> None:

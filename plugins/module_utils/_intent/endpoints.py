@@ -11,7 +11,8 @@ from typing import Any
 from .. import _ipam, _validate
 from .._errors import InUse, InvalidInput
 from .._facts import Facts
-from .._model import Container, Endpoint, Network, State
+from .._model import Container, Endpoint, Network
+from .._state import State
 
 BRIDGE_PORTS = 1023  # net/bridge/br_private.h: BR_MAX_PORTS, less port 0
 
@@ -45,9 +46,14 @@ class EndpointSpec:
 
 def new_container(state: State, facts: Facts, name: str, mode: str, target: str | None = None) -> Container:
     """A record for a container that is not declared yet."""
-    known = {container.id for container in state.containers.values()}
     container = Container(
-        id=_ipam.unique_id(known.__contains__, facts.machine_id, "container", name, state.next_serial()),
+        id=_ipam.unique_id(
+            lambda identity: state.containers.has(("id", identity)),
+            facts.machine_id,
+            "container",
+            name,
+            state.next_serial(),
+        ),
         name=name,
         mode=mode,
         created=facts.now,
@@ -78,7 +84,7 @@ def connect(state: State, facts: Facts, network: Network, spec: EndpointSpec) ->
 
 def _add(state: State, facts: Facts, network: Network, container: Container, spec: EndpointSpec) -> None:
     subject = f'network "{network.name}": endpoint of "{container.name}"'
-    if len(state.endpoints_on(network.name)) >= BRIDGE_PORTS:
+    if state.endpoints.count_at(("network", network.name)) >= BRIDGE_PORTS:
         raise InvalidInput(
             subject, "", "", f"a bridge has no more than {BRIDGE_PORTS} ports", "connect it to another network"
         )
@@ -168,31 +174,37 @@ def host_link(endpoint_id: str) -> str:
 
 
 def _endpoint_id(state: State, facts: Facts, network: Network, container: Container, serial: int) -> str:
-    known = {endpoint.host_link for endpoint in state.endpoints.values()}
     return _ipam.unique_id(
-        lambda identity: host_link(identity) in known, facts.machine_id, "endpoint", network.id, container.name, serial
+        lambda found: state.endpoints.has(("host link", host_link(found))),
+        facts.machine_id,
+        "endpoint",
+        network.id,
+        container.name,
+        serial,
     )
 
 
 def _address(state: State, network: Network, container: str, spec: EndpointSpec) -> str:
     block = network.ipam[0]
-    holders = {
-        address: endpoint.container
-        for endpoint in state.endpoints.values()
-        if endpoint.network == network.name and endpoint.container != container
-        for address in endpoint.addresses
-    }
+    # What it has itself doesn't stand in its way.
+    vacate(state, network, container)
     if spec.ipv4_address is None:
-        return _ipam.lowest_address(f'network "{network.name}"', block, holders)
+        subject = f'network "{network.name}"'
+        return _ipam.lowest_address(subject, block, lambda number: state.endpoints.has((network.name, number)))
+
+    def holder(address: str) -> str | None:
+        endpoint = state.holder_of(network.name, address)
+        return endpoint.container if endpoint is not None else None
+
     subject = f'network "{network.name}": endpoint of "{container}"'
-    return _ipam.given_address(subject, "ipv4_address", spec.ipv4_address, block, holders)
+    return _ipam.given_address(subject, "ipv4_address", spec.ipv4_address, block, holder)
 
 
 def _free_mac(state: State, network: Network, subject: str, spec: EndpointSpec) -> str | None:
     if spec.mac_address is None:
         return None
-    for key, endpoint in state.endpoints.items():
-        if endpoint.mac == spec.mac_address and key != (network.name, spec.container):
+    for endpoint in state.endpoints.at(("mac", spec.mac_address)):
+        if (endpoint.network, endpoint.container) != (network.name, spec.container):
             raise InvalidInput(
                 subject,
                 "mac_address",
@@ -205,9 +217,8 @@ def _free_mac(state: State, network: Network, subject: str, spec: EndpointSpec) 
 
 def _derived_mac(state: State, facts: Facts, network: Network, container: Container) -> str:
     """The same at every connection of the two, unless another endpoint was given just that one."""
-    taken = {endpoint.mac for endpoint in state.endpoints.values()}
     parts = [facts.machine_id, network.name, container.name]
-    while (mac := _ipam.mac_address(*parts)) in taken:
+    while state.endpoints.has(("mac", mac := _ipam.mac_address(*parts))):
         parts.append("again")
     return mac
 

@@ -11,7 +11,8 @@ from typing import Any
 from .. import _ipam, _options, _validate
 from .._errors import BridgeworkError, InUse, InvalidInput, quoted
 from .._facts import Facts
-from .._model import PREDEFINED_BRIDGE, PREDEFINED_BRIDGE_DEVICE, PREDEFINED_NETWORKS, IpamBlock, Network, State
+from .._model import PREDEFINED_BRIDGE, PREDEFINED_BRIDGE_DEVICE, PREDEFINED_NETWORKS, IpamBlock, Network
+from .._state import State
 from . import Item
 from .endpoints import EndpointSpec, connect, disconnect, readdress, vacate
 
@@ -247,7 +248,8 @@ def _first_block(state: State, facts: Facts, subject: str, spec: NetworkSpec) ->
             subject, option, config[option], "is given without a subnet", "give the subnet too, or leave both out"
         )
     used = [block.subnet for network in state.networks.values() for block in network.ipam]
-    return _ipam.ipam_block(subject, _ipam.free_subnet(subject, [*used, *facts.used_subnets()]))
+    used += [*facts.connected_subnets(), *facts.nameservers()]
+    return _ipam.ipam_block(subject, _ipam.free_subnet(subject, used, facts.routed_subnets()))
 
 
 def _updated_block(state: State, facts: Facts, subject: str, existing: Network, spec: NetworkSpec) -> IpamBlock:

@@ -12,8 +12,9 @@ from typing import Any
 from .. import _ipam, _portspec, _validate
 from .._errors import InUse, InvalidInput, quoted
 from .._facts import Facts, Listener
-from .._model import WILDCARDS, PortMapping, State
+from .._model import WILDCARDS, PortMapping
 from .._portspec import PublishedPort
+from .._state import State
 from . import Item
 
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from .._facts import Facts
-from .._model import Network, State
+from .._model import Network
+from .._state import State
 from . import Item
 from .endpoints import remove_container
 from .networks import drop

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import datetime
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 
 from .._facts import Listener
@@ -35,11 +35,18 @@ class HostFacts:
         ours = {link.get_attr("IFLA_IFNAME") for link in self._netlink.links(HOST) if _is_ours(link)}
         return self._netlink.foreign_routes(HOST, ours.__contains__)
 
-    def used_subnets(self) -> Sequence[str]:
-        return [*(destination for destination, _direct in self._foreign_routes()), *_nameservers()]
+    def routed_subnets(self) -> Sequence[str]:
+        return [destination for destination, _direct in self._foreign_routes()]
+
+    def nameservers(self) -> Sequence[str]:
+        return _nameservers()
 
     def connected_subnets(self) -> Sequence[str]:
         return [destination for destination, direct in self._foreign_routes() if direct]
+
+    @cache  # noqa: B019
+    def local_addresses(self) -> frozenset[str]:
+        return self._netlink.local_addresses()
 
     def listeners(self, protocol: str) -> Sequence[Listener]:
         return sockets.listeners(protocol)
@@ -77,6 +84,9 @@ class HostFacts:
             return set()
         foreign = {link.get_attr("IFLA_IFNAME") for link in self._netlink.links(container) if not _is_ours(link)}
         return {name for name in foreign if (container, name) not in self._unmarked}
+
+    def sysctl_faults(self, values: Mapping[str, str]) -> Mapping[str, str]:
+        return self._sysctls.tried(values)
 
     def _read(self, path: str) -> str:
         return self._sysctls.read(HOST, [path]).get(path, "")

@@ -50,6 +50,15 @@ class Namespaces:
             _call("setns", self._host, CLONE_NEWNET)
 
     @contextmanager
+    def apart(self) -> Iterator[None]:
+        """The calling thread is in a new namespace, which goes with the block."""
+        _call("unshare", CLONE_NEWNET)
+        try:
+            yield
+        finally:
+            _call("setns", self._host, CLONE_NEWNET)
+
+    @contextmanager
     def descriptor(self, name: str) -> Iterator[int]:
         """An open file descriptor of the namespace."""
         descriptor = os.open(path(name), os.O_RDONLY | os.O_CLOEXEC)

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import Any, Callable
 
 from .._errors import HostError, KernelError
-from .._hostconfig import HOST, OWNER_PREFIX, Address, Link, Route
+from .._hostconfig import HOST, Address, Link, Route
 from .namespaces import Namespaces
 
 IFF_UP = 1
@@ -57,11 +57,16 @@ class Netlink:
         return frozenset(message.get_attr("IFA_LOCAL") or message.get_attr("IFA_ADDRESS") for message in messages)
 
     def routes(self, namespace: str, names: dict[int, str]) -> list[Route]:
-        """The routes of the main table through a gateway on one of the links."""
+        """The unicast routes of the main table on the links that ``names`` (index → name) lists.
+
+        One without a gateway has the unspecified address for it.
+        """
         found = []
         for message in self._main_table(namespace):
-            gateway, link = message.get_attr("RTA_GATEWAY"), names.get(message.get_attr("RTA_OIF"))
-            if gateway and link:
+            link = names.get(message.get_attr("RTA_OIF"))
+            if link:
+                nowhere = "::" if message["family"] == socket.AF_INET6 else "0.0.0.0"
+                gateway = message.get_attr("RTA_GATEWAY") or nowhere
                 found.append(Route(namespace, link, _destination(message) or "default", gateway))
         return found
 
@@ -152,24 +157,7 @@ class Netlink:
         self._change_address("del", address)
 
     def add_route(self, route: Route) -> None:
-        """The route is there; one to the same destination through a link that is not ours is never replaced."""
-        foreign = [link for link in self._links_towards(route) if not link.startswith(OWNER_PREFIX)]
-        if foreign:
-            raise KernelError(
-                f"{_where(route.namespace)}: it has a {route.destination} route that is not Bridgework's; "
-                "remove that, or connect the container to internal networks only"
-            )
         self._change_route("replace", route)
-
-    def _links_towards(self, route: Route) -> list[str]:
-        """The marks of the links that routes to the same destination leave by."""
-        marks = {each["index"]: each.get_attr("IFLA_IFALIAS") or "" for each in self.links(route.namespace)}
-        return [
-            marks.get(each.get_attr("RTA_OIF"), "")
-            for each in self._main_table(route.namespace)
-            if (_destination(each) or "default") == route.destination
-            and (each["family"] == socket.AF_INET6) == (":" in route.gateway)
-        ]
 
     def remove_route(self, route: Route) -> None:
         self._change_route("del", route)

@@ -21,7 +21,8 @@ UNFINISHED = OWNER_PREFIX + "unfinished"  # stands in for the mark that a killed
 class Scope:
     """What to look at: all that is wanted, was declared, or is in the ledger.
 
-    Of addresses and routes only these are ours; of links those that bear our mark, or that an unfinished run announced.
+    Of addresses and routes only these are ours; of links those that bear our mark or whose other end does, and those
+    that an unfinished run announced. ``homes`` says in whose container the inner end belongs, by the mark of a pair.
     """
 
     namespaces: frozenset[str]
@@ -30,8 +31,10 @@ class Scope:
     own: frozenset[str]
     ledger: Ledger
     links: frozenset[tuple[str, str]]
+    homes: Mapping[str, str]
     addresses: frozenset[Address]
     routes: frozenset[Route]
+    routed: frozenset[str]  # the namespaces of these routes
     sysctls: frozenset[tuple[str, str]]
 
     @classmethod
@@ -39,6 +42,9 @@ class Scope:
         configs = (wanted, *others)
         pending = [row for row in ledger.pending if row[0] == "address"]
         gateways = [row for row in ledger.pending if row[0] == "route"]
+        routes = frozenset(
+            Route(namespace, link, *value.split(" via ")) for _kind, namespace, link, value in gateways
+        ).union(*(config.routes for config in configs))
         return cls(
             namespaces=frozenset(ledger.namespaces).union(*(config.namespaces for config in configs)),
             wanted=frozenset(wanted.namespaces),
@@ -46,10 +52,12 @@ class Scope:
             own=frozenset(space.name for config in others for space in config.namespaces.values() if space.of is None),
             ledger=ledger,
             links=frozenset().union(*(config.links for config in configs)),
+            homes={
+                link.owner: link.namespace for config in configs for link in config.links.values() if link.namespace
+            },
             addresses=frozenset(Address(*row[1:]) for row in pending).union(*(config.addresses for config in configs)),
-            routes=frozenset(
-                Route(namespace, link, *value.split(" via ")) for _kind, namespace, link, value in gateways
-            ).union(*(config.routes for config in configs)),
+            routes=routes,
+            routed=frozenset(route.namespace for route in routes),
             sysctls=frozenset().union(*([*config.sysctls, *config.owed] for config in configs)),
         )
 
@@ -65,11 +73,12 @@ def _targets(configs: Iterable[HostConfig]) -> dict[str, tuple[str, ...]]:
 
 @dataclass
 class _Seen:
-    """What was read of links, before the ends of pairs are matched: index → (peer's index, link)."""
+    """What was read so far; links by their index, each with that of its peer. The host's come first."""
 
     links: dict[str, dict[int, tuple[int, Link]]] = field(default_factory=dict)
     addresses: list[Address] = field(default_factory=list)
     routes: list[Route] = field(default_factory=list)
+    foreign_routes: list[Route] = field(default_factory=list)
     loopback_up: dict[str, bool] = field(default_factory=dict)
 
 
@@ -91,9 +100,10 @@ def observe(kernel: Kernel, scope: Scope, backend: Backend) -> HostConfig:
             )
             for name, of in behind.items()
         },
-        links=_join(seen),
+        links={link.key: link for links in seen.links.values() for _peer, link in links.values()},
         addresses=scope.addresses.intersection(seen.addresses),
         routes=scope.routes.intersection(seen.routes),
+        foreign_routes=frozenset(seen.foreign_routes),
         sysctls=_sysctls(kernel, scope, set(looked_into)),
         firewall=firewall,
         ports=backend.published(firewall),
@@ -126,29 +136,32 @@ def _look_into(kernel: Kernel, scope: Scope, namespace: str, seen: _Seen) -> Non
             seen.loopback_up[namespace] = link.up
         if not link.owned and ("link", namespace, link.name, "") in scope.ledger.pending:
             link = replace(link, owner=UNFINISHED)
+        if link.kind == "veth" and namespace != HOST:
+            link = _joined(scope, seen, index, peer, link)
         if link.owned or link.key in scope.links:
             links[index] = (peer, link)
     seen.links[namespace] = links
     ours = {index: link.name for index, (_peer, link) in links.items() if link.owned}
     if ours:
         seen.addresses += kernel.netlink.addresses(namespace, ours)
-    if ours and namespace in {route.namespace for route in scope.routes}:
-        seen.routes += kernel.netlink.routes(namespace, ours)
+    if namespace in scope.routed:
+        routes = kernel.netlink.routes(namespace, names)
+        seen.routes += [route for route in routes if route.link in ours.values()]
+        seen.foreign_routes += [
+            route for route in routes if route.destination == "default" and route.link not in ours.values()
+        ]
 
 
-def _join(seen: _Seen) -> dict[tuple[str, str], Link]:
-    """The links by key, the two ends of each pair knowing each other."""
-    found: dict[tuple[str, str], Link] = {}
-    for namespace, links in seen.links.items():
-        for index, (peer_index, link) in links.items():
-            found.setdefault(link.key, link)
-            if namespace == HOST or link.kind != "veth":
-                continue
-            its_peer, outer = seen.links[HOST].get(peer_index, (0, None))
-            if outer is not None and outer.kind == "veth" and its_peer == index and outer.owner == link.owner:
-                found[link.key] = replace(link, peer=outer.key)
-                found[outer.key] = replace(outer, peer=link.key)
-    return found
+def _joined(scope: Scope, seen: _Seen, index: int, peer_index: int, inner: Link) -> Link:
+    """The inner end of a pair, if it is one, the two ends knowing each other."""
+    its_peer, outer = seen.links[HOST].get(peer_index, (0, None))
+    if outer is None or outer.kind != "veth" or its_peer != index:
+        return inner
+    if outer.owner != inner.owner and scope.homes.get(outer.owner) != inner.namespace:
+        return inner
+    if outer.owned:
+        seen.links[HOST][peer_index] = (its_peer, replace(outer, peer=inner.key))
+    return replace(inner, peer=outer.key) if outer.owned else inner
 
 
 def _sysctls(kernel: Kernel, scope: Scope, namespaces: set[str]) -> dict[tuple[str, str], Sysctl]:

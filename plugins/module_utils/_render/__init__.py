@@ -7,7 +7,7 @@ from __future__ import annotations
 from .._firewall import Backend
 from .._hostconfig import HostConfig, Traits
 from .._ledger import Ledger
-from .._model import State
+from .._state import State
 from .containers import render_namespaces
 from .firewall import render_ruleset
 from .links import render_links

@@ -5,7 +5,8 @@
 from __future__ import annotations
 
 from .._hostconfig import HOST, Namespace
-from .._model import Container, State
+from .._model import Container
+from .._state import State
 
 
 def render_namespaces(state: State) -> dict[str, Namespace]:

@@ -6,15 +6,15 @@ from __future__ import annotations
 
 from .. import _options
 from .._firewall.ruleset import NetworkRules, PortRule, Ruleset
-from .._model import Network, State
+from .._model import Network
+from .._state import State
 
 
 def render_ruleset(state: State) -> Ruleset:
     mappings = sorted(state.mappings.values(), key=lambda mapping: mapping.key)
-    endpoints = state.endpoints_by_container()
     ports = []
     for mapping in mappings:
-        endpoint = state.publishing_endpoint(mapping, endpoints.get(mapping.container, ()))
+        endpoint = state.publishing_endpoint(mapping)
         if endpoint is not None:
             ports.append(
                 PortRule(

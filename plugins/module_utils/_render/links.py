@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 
 from .. import _ipam, _options
 from .._hostconfig import HOST, Address, Link, Route, Traits, endpoint_owner, network_owner
-from .._model import Endpoint, IpamBlock, Network, State
+from .._model import Endpoint, IpamBlock, Network
+from .._state import State
 
 
 @dataclass
@@ -36,8 +37,8 @@ def render_links(state: State, traits: Traits) -> Links:
         # the bridge itself leads packets of published ports from port to port, which isolation would stop.
         isolated = not traits.bridge_netfilter and not _options.is_on(network.options, _options.ENABLE_ICC)
         _pair(found, network, endpoint, hairpin=endpoint.container in published, isolated=isolated)
-    for endpoints in state.endpoints_by_container().values():
-        _default_route(found, state, endpoints)
+    for container in state.containers:
+        _default_route(found, state, state.endpoints_of(container))
     return found
 
 

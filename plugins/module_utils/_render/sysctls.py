@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from .. import _options
 from .._hostconfig import HOST, Sysctl, Traits
 from .._ledger import FORWARDING, Ledger
-from .._model import Network, State
+from .._model import Network
+from .._state import State
 
 IPV6_MTU = 1280  # RFC 8200, section 5
 
@@ -20,7 +21,8 @@ def render_sysctls(state: State, traits: Traits) -> dict[tuple[str, str], Sysctl
     for network in state.networks.values():
         wanted += _quiet(HOST, network.device, network)
         # A process of the host reaches a published port through the host's loopback addresses too.
-        wanted.append(Sysctl(HOST, f"net/ipv4/conf/{network.device}/route_localnet", "0" if network.internal else "1"))
+        path = f"net/ipv4/conf/{network.device}/route_localnet"
+        wanted.append(Sysctl(HOST, path, "0" if network.internal else "1", lasting=False))
     for endpoint in state.endpoints.values():
         wanted += _quiet(endpoint.container, endpoint.interface, state.networks[endpoint.network])
     for container in state.containers.values():
@@ -47,6 +49,6 @@ def _quiet(namespace: str, link: str, network: Network) -> list[Sysctl]:
     if _options.mtu(network.options) < IPV6_MTU:
         return []  # the kernel has no IPv6 on such a link, nor settings for it
     return [
-        Sysctl(namespace, f"net/ipv6/conf/{link}/disable_ipv6", "1"),
-        Sysctl(namespace, f"net/ipv6/conf/{link}/accept_ra", "0"),
+        Sysctl(namespace, f"net/ipv6/conf/{link}/disable_ipv6", "1", lasting=False),
+        Sysctl(namespace, f"net/ipv6/conf/{link}/accept_ra", "0", lasting=False),
     ]

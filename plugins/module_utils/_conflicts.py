@@ -1,0 +1,124 @@
+# SPDX-FileCopyrightText: Bridgework contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Foreign things where something of ours shall be. Pure.
+
+What is foreign is never touched. On the host that makes a task fail. In a container, which may be in hostile hands, it
+fails the tasks that are about this container; for all others the container is left as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
+
+from ._hostconfig import HOST, HostConfig, Link, Namespace, Sysctl, link_of
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """One of them, in words; ``container`` is HOST where it is the host's."""
+
+    container: str
+    problem: str
+
+
+def find_conflicts(wanted: HostConfig, present: HostConfig) -> list[Conflict]:
+    """All that keeps the host from holding what is wanted."""
+    return [
+        *_names(wanted, present),
+        *_links(wanted, present),
+        *_routes(wanted, present),
+        *_sysctls(wanted, present),
+    ]
+
+
+def left_alone(wanted: HostConfig, present: HostConfig, containers: Collection[str]) -> HostConfig:
+    """What is wanted, but that of these containers as it is now."""
+
+    def theirs(link: Link) -> bool:
+        return link.namespace in containers or (link.peer is not None and link.peer[0] in containers)
+
+    ends = {key for config in (wanted, present) for key, link in config.links.items() if theirs(link)}
+    return replace(
+        wanted,
+        namespaces=_mixed(wanted.namespaces, present.namespaces, containers),
+        links=_mixed(wanted.links, {key: link for key, link in present.links.items() if link.owned}, ends),
+        addresses=_merged(wanted.addresses, present.addresses, containers),
+        routes=_merged(wanted.routes, present.routes, containers),
+        sysctls={key: each for key, each in wanted.sysctls.items() if key[0] not in containers},
+        owed={key: each for key, each in wanted.owed.items() if key[0] not in containers},
+    )
+
+
+def is_replaced(wanted: Namespace, present: Namespace | None) -> bool:
+    """Whether a name leads elsewhere than it shall."""
+    return present is not None and wanted.of != present.of
+
+
+def _mixed(wanted: dict, present: dict, keys: Collection) -> dict:
+    """The present ones of these keys, the wanted ones of all others."""
+    kept = {key: each for key, each in wanted.items() if key not in keys}
+    return {**kept, **{key: present[key] for key in keys if key in present}}
+
+
+def _merged(wanted: frozenset, present: frozenset, containers: Collection[str]) -> frozenset:
+    kept = {each for each in wanted if each.namespace not in containers}
+    return frozenset(kept | {each for each in present if each.namespace in containers})
+
+
+def _names(wanted: HostConfig, present: HostConfig) -> Iterable[Conflict]:
+    for name, space in wanted.namespaces.items():
+        holder = present.namespaces.get(name)
+        if holder is not None and not holder.owned and is_replaced(space, holder):
+            yield Conflict(
+                name,
+                f'container "{name}": /run/netns/{name} exists, is not Bridgework\'s and is not the namespace '
+                "asked for; remove it or choose another name",
+            )
+
+
+def _links(wanted: HostConfig, present: HostConfig) -> Iterable[Conflict]:
+    for key, link in wanted.links.items():
+        holder = present.links.get(key)
+        if holder is not None and not holder.owned:
+            yield Conflict(link.namespace, _foreign_link(link))
+
+
+def _foreign_link(link: Link) -> str:
+    if link.namespace == HOST:
+        remedy = "choose another name for the bridge, or remove that interface"
+        if link.kind != "bridge":
+            remedy = "remove that interface"
+        return f'interface "{link.name}" exists on the host and is not Bridgework\'s; {remedy}'
+    return (
+        f'container "{link.namespace}": interface "{link.name}" exists and is not Bridgework\'s; '
+        "choose another one with interface_name, or remove it"
+    )
+
+
+def _routes(wanted: HostConfig, present: HostConfig) -> Iterable[Conflict]:
+    foreign = {(route.namespace, route.destination, route.version) for route in present.foreign_routes}
+    for route in sorted(wanted.routes - present.routes, key=lambda each: (each.namespace, each.destination)):
+        if (route.namespace, route.destination, route.version) in foreign:
+            yield Conflict(
+                route.namespace,
+                f'container "{route.namespace}": it has a {route.destination} route that is not Bridgework\'s; '
+                "remove that, or connect the container to internal networks only",
+            )
+
+
+def _sysctls(wanted: HostConfig, present: HostConfig) -> Iterable[Conflict]:
+    for key, sysctl in wanted.sysctls.items():
+        namespace = sysctl.namespace
+        if namespace == HOST or key in present.sysctls or link_of(sysctl) in wanted.links:
+            continue
+        holder = present.namespaces.get(namespace)
+        if holder is not None and not is_replaced(wanted.namespaces[namespace], holder):
+            yield Conflict(namespace, missing_sysctl(sysctl))
+
+
+def missing_sysctl(sysctl: Sysctl) -> str:
+    return (
+        f'container "{sysctl.namespace}": sysctls "{sysctl.path}" does not exist there, or can\'t be read; '
+        "leave it out, or make the interface that it belongs to"
+    )

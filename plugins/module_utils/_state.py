@@ -1,0 +1,98 @@
+# SPDX-FileCopyrightText: Bridgework contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Everything that was declared on one host."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Hashable, Iterator
+from dataclasses import dataclass, field
+
+from ._indexed import Indexed
+from ._model import Container, Endpoint, Network, PortMapping
+
+
+class Containers(Indexed):
+    """Containers by name; found by the container that they share the namespace of."""
+
+    def places(self, record: Container) -> Iterator[Hashable]:
+        yield ("id", record.id)
+        if record.mode == "container":
+            yield ("target", record.target)
+
+
+class Endpoints(Indexed):
+    """Endpoints by (network, container); found by either, and by what no two of them may have."""
+
+    def places(self, record: Endpoint) -> Iterator[Hashable]:
+        yield ("network", record.network)
+        yield ("container", record.container)
+        yield ("mac", record.mac)
+        yield ("host link", record.host_link)
+        for address in record.addresses:
+            yield address_place(record.network, address)
+
+
+class Mappings(Indexed):
+    """Port mappings by (protocol, host address, host port); found by container."""
+
+    def places(self, record: PortMapping) -> Iterator[Hashable]:
+        yield ("container", record.container)
+
+
+def address_place(network: str, address: str) -> Hashable:
+    """Where the endpoint with an address is found. Integers, as looking for a free one compares so many."""
+    return (network, int(ipaddress.ip_address(address)))
+
+
+@dataclass
+class State:
+    """Networks, containers, endpoints and port mappings.
+
+    Intents work on a copy, so that the declared and the wanted state can be compared afterwards.
+    """
+
+    networks: dict[str, Network] = field(default_factory=dict)
+    containers: Containers = field(default_factory=Containers)
+    endpoints: Endpoints = field(default_factory=Endpoints)
+    mappings: Mappings = field(default_factory=Mappings)
+    serial: int = 0
+
+    def copy(self) -> State:
+        return State(
+            dict(self.networks),
+            Containers(self.containers),
+            Endpoints(self.endpoints),
+            Mappings(self.mappings),
+            self.serial,
+        )
+
+    def next_serial(self) -> int:
+        self.serial += 1
+        return self.serial
+
+    def endpoints_of(self, container: str) -> list[Endpoint]:
+        """A container's endpoints, oldest first."""
+        return sorted(self.endpoints.at(("container", container)), key=lambda each: each.serial)
+
+    def endpoints_on(self, network: str) -> list[Endpoint]:
+        """A network's endpoints, oldest first."""
+        return sorted(self.endpoints.at(("network", network)), key=lambda each: each.serial)
+
+    def holder_of(self, network: str, address: str) -> Endpoint | None:
+        """The endpoint that has the address in the network."""
+        return next(iter(self.endpoints.at(address_place(network, address))), None)
+
+    def publishing_endpoint(self, mapping: PortMapping) -> Endpoint | None:
+        """Where a mapping leads to now: the first of its container's endpoints that lets the outside in, or None."""
+        for endpoint in self.endpoints_of(mapping.container):
+            if mapping.network in (None, endpoint.network) and not self.networks[endpoint.network].internal:
+                return endpoint
+        return None
+
+    def mappings_of(self, container: str) -> list[PortMapping]:
+        return sorted(self.mappings.at(("container", container)), key=lambda mapping: mapping.key)
+
+    def sharers_of(self, container: str) -> list[str]:
+        """The containers that live in this one's namespace."""
+        return sorted(each.name for each in self.containers.at(("target", container)))
