@@ -86,9 +86,9 @@ def _split_fields(subject: str, text: str, body: str) -> tuple[str | None, str, 
     """Host address (canonical, or None), host ports and container ports, as yet unparsed."""
     bracketed = re.fullmatch(r"\[([^]]*)\]:(.*)", body)
     fields = [bracketed.group(1), *bracketed.group(2).split(":")] if bracketed else body.split(":")
-    if len(fields) == 3:
+    if len(fields) == 3 and fields[0]:
         return str(_validate.address(subject, "published_ports", fields[0])), fields[1], fields[2]
-    if bracketed or len(fields) > 3 or (len(fields) == 2 and not fields[0]):
+    if bracketed or len(fields) > 2 or (len(fields) == 2 and not fields[0]):
         raise InvalidInput(subject, "published_ports", text, "is not a port mapping", SYNTAX)
     return None, "" if len(fields) == 1 else fields[0], fields[-1]
 

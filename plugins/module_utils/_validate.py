@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from ._errors import InvalidInput
 
@@ -30,6 +31,11 @@ def name(subject: str, option: str, value: str) -> str:
             subject, option, value, f"is too long ({len(value)} characters)", f"use at most {NAME_LENGTH}"
         )
     return value
+
+
+def words(values: Iterable[str] | None) -> list[str]:
+    """A list's texts; one that was written as a string may have blanks around its commas."""
+    return [value.strip(" ") for value in values or ()]
 
 
 def interface(subject: str, option: str, value: str) -> str:

@@ -168,6 +168,11 @@ def parsed(outcome: Mapping[str, Any]) -> Result:
     return result
 
 
+def warnings_of(result: Result) -> list[str]:
+    """The warnings' texts; ansible-core 2.19 and later give more than that."""
+    return [each if isinstance(each, str) else each["event"]["msg"] for each in result.get("warnings", [])]
+
+
 def killed(outcome: Mapping[str, Any]) -> bool:
     return outcome["code"] == KILLED
 

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 from kernel.support import HOST, PEER, REMOTE, Managed
 
@@ -143,6 +145,46 @@ def test_internal_network_has_no_way_out(lab: Lab, internal: Managed, gateway: s
     assert reached(internal.host, PEER, 7000, "web") == []
     assert reached(internal.host, DB, 8080, "web") == []
     assert not internal.host.ping(REMOTE, netns="web")
+
+
+def test_internal_network_has_no_way_out_where_forwarding_is_accepted_by_others(lab: Lab, internal: Managed) -> None:
+    """Neither directly nor by a port that a container of another network publishes."""
+    internal.port_mapping(container="db", published_ports=[f"9000:8080/{protocol}" for protocol in PROTOCOLS])
+    internal.sh("iptables -I FORWARD 1 -j ACCEPT")
+    internal.sh("ip route add default via 192.168.10.1", netns="web")
+    lab.peer.run("ip", "route", "add", FRONT, "via", HOST)
+    for protocol in PROTOCOLS:
+        lab.peer.serve(protocol, 7000)
+    assert reached(internal.host, PEER, 7000, "web") == []
+    assert reached(internal.host, DB, 8080, "web") == []
+    assert reached(internal.host, HOST, 9000, "web") == []
+    assert reached(internal.host, WEB, 8080, "mate") == [*PROTOCOLS], "inside it works"
+    assert reached(lab.peer, HOST, 9000) == [*PROTOCOLS], "the port is open to others"
+    without_our_rules(internal, "raw")
+    assert reached(internal.host, PEER, 7000, "web") == [*PROTOCOLS]
+
+
+@pytest.mark.parametrize("bridge_netfilter", [0, 1])
+def test_internal_network_carries_broadcasts_and_multicasts(internal: Managed, bridge_netfilter: int) -> None:
+    internal.sh(f"echo {bridge_netfilter} >/proc/sys/net/bridge/bridge-nf-call-iptables")
+    for address in ("192.168.10.255", "255.255.255.255", "224.0.0.1"):
+        seen = (
+            "import socket, sys; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(('', 6000));"
+            "s.settimeout(2); print(flush=True); print(s.recv(9).decode())"
+        )
+        listener = internal.host.popen(sys.executable, "-c", seen, netns="mate", stdout=-1, text=True)
+        listener.stdout.readline()
+        internal.host.run(
+            sys.executable,
+            "-c",
+            "import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM);"
+            "s.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1);"
+            "s.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b'eth0');"
+            f"s.sendto(b'hello', ('{address}', 6000))",
+            netns="web",
+        )
+        assert listener.stdout.readline().strip() == "hello", address
+        internal.host.stop(listener)
 
 
 def test_internal_network_has_no_way_in(lab: Lab, internal: Managed) -> None:

@@ -73,6 +73,19 @@ class TestBridge:
         assert ("bridge" in host.state.networks) == made
         assert [item for item in items if item.kind == "network"] == [Item("network", "bridge", "present")] * made
 
+    @pytest.mark.parametrize(
+        "described",
+        [{"labels": {"a": "1"}}, {"ipam_config": [{"subnet": "10.0.0.0/24"}]}, {"driver_options": {MTU: 1400}}],
+    )
+    def test_bridge_that_is_described_is_made_and_changed_whatever_its_containers(
+        self, host: Declaration, described: dict[str, Any]
+    ) -> None:
+        items = [Item("network", "bridge", "present"), Item("container", "batch", "present")]
+        assert host.bridge(one("none", "batch"), **described) == items
+        before = host["bridge"]
+        host.bridge(one("none", "batch"), labels={"b": "2"})
+        assert (host["bridge"].labels, host["bridge"].ipam) == ({"b": "2"}, before.ipam)
+
     def test_addresses_asked_for_come_before_those_that_are_free_to_choose(self, host: Declaration) -> None:
         host.bridge({"name": "web"}, {"name": "db", "ipv4_address": "172.17.0.2"})
         assert host.address("bridge", "db") == "172.17.0.2"
@@ -428,13 +441,28 @@ class TestSysctlValues:
         with refused(problem):
             Declaration().bridge({"name": "web", "mode": "none", "sysctls": {"net.core.somaxconn": given}})
 
+    def test_are_refused_where_the_kernel_would_not_keep_them(self) -> None:
+        host = Declaration(FakeFacts(faults={"net/ipv4/no_such": "does not exist"}))
+        with refused(
+            'container "web": sysctls "net/ipv4/no_such=1" does not exist; see the kernel\'s documentation '
+            "(networking/ip-sysctl) for what it takes, or leave it out"
+        ):
+            host.bridge(one("none", sysctls={"net.ipv4.no_such": 1}))
+
+    def test_that_are_kept_already_are_not_tried_again(self) -> None:
+        host = Declaration(FakeFacts())
+        host.bridge(one("none", sysctls={"net.core.somaxconn": 1}))
+        host.facts.faults = {"net/core/somaxconn": "does not exist"}
+        host.bridge(one("none", sysctls={"net.core.somaxconn": 1}))
+
 
 class TestRemoval:
     def test_container_goes_with_all_its_endpoints_and_ports(self, host: Declaration) -> None:
         host.bridge(one("bridge"), one("bridge", "db"))
         host.network("blue", connected=["web"])
         host.publish("web", "8000:80")
-        assert host.bridge({"name": "web", "state": "absent"}) == [Item("container", "web", "absent")]
+        items = [Item("network", "bridge", "present"), Item("container", "web", "absent")]
+        assert host.bridge({"name": "web", "state": "absent"}) == items
         assert set(host.state.containers) == {"db"}
         assert {container for _network, container in host.state.endpoints} == {"db"}
         assert not host.state.mappings

@@ -39,9 +39,20 @@ class TestCreation:
         assert host["red"].ipam == (IpamBlock("172.18.0.0/16", "172.18.0.1"),)
 
     def test_free_subnet_avoids_routes_and_nameservers_of_the_host(self) -> None:
-        host = Declaration(FakeFacts(routes=["172.17.0.0/16", "172.18.9.9", "fd00::/8"]))
+        host = Declaration(FakeFacts(connected=["172.17.0.0/16", "fd00::/8"], servers=["172.18.9.9"]))
         host.network("blue")
         assert host["blue"].ipam[0].subnet == "172.19.0.0/16"
+
+    def test_free_subnet_avoids_what_is_routed_elsewhere_where_it_can(self) -> None:
+        host = Declaration(FakeFacts(routes=["172.16.0.0/14", "0.0.0.0/32"]))
+        host.network("blue")
+        host.facts.routes = ["0.0.0.0/1", "128.0.0.0/1"]
+        host.network("red")
+        assert [host[name].ipam[0].subnet for name in ("blue", "red")] == ["172.20.0.0/16", "172.17.0.0/16"]
+
+    def test_blanks_around_commas_do_no_harm(self, host: Declaration) -> None:
+        host.network("blue", connected=["web", " db "])
+        assert host.on("blue") == {"web", "db"}
 
     def test_whole_block_is_kept_as_given(self, host: Declaration) -> None:
         host.network(

@@ -429,3 +429,68 @@ class TestContainer:
 def test_bad_input_is_refused(host: Declaration, params: dict[str, Any], text: str) -> None:
     with refused(text):
         host.mappings(params)
+
+
+class TestWarnings:
+    def test_address_that_the_host_does_not_have_may_come_later(self, host: Declaration) -> None:
+        (item,) = host.publish("web", "192.0.2.99:8000:80", "192.0.2.7:8001:80", "127.0.0.9:8002:80", "0.0.0.0:8003:80")
+        assert item.warning == (
+            'port mapping of "web": published_ports "192.0.2.99" is no address of this host now; '
+            "the port answers there once it is"
+        )
+        assert host.publish("web", state="absent")[0].warning is None
+
+    @pytest.mark.parametrize(
+        ("arguments", "missing"),
+        [
+            ({"container": "cache"}, "there is no such container yet"),
+            ({"container": "batch"}, "it is on no network yet"),
+            ({"container": "web", "network": "red"}, 'it is not on the network "red" yet'),
+        ],
+    )
+    def test_check_mode_trusts_earlier_tasks(self, arguments: dict[str, str], missing: str) -> None:
+        host = a_host(check_mode=True)
+        host.bridge({"name": "batch"})
+        host.networks({"name": "bridge", "connected": []})
+        (item,) = host.mappings({"published_ports": ["8000:80"], **arguments})
+        assert item.warning == (
+            f'port mapping of "{arguments["container"]}": {missing}; '
+            "check mode takes it that an earlier task sees to that, and can't show the rules"
+        )
+
+    def test_check_mode_does_not_trust_what_no_task_can_mend(self) -> None:
+        host = a_host(check_mode=True)
+        host.bridge({"name": "exporter", "mode": "host"})
+        with refused(
+            'port mapping of "exporter": container "exporter" has the host\'s own ports; '
+            "let it listen on the port itself"
+        ):
+            host.publish("exporter", "8000:80")
+
+
+class TestItsOwnPort:
+    """A host port that the very container publishes already."""
+
+    def test_leads_elsewhere_only_exclusively(self, host: Declaration) -> None:
+        host.publish("web", "8000:80")
+        with refused(
+            'port mapping of "web": published_ports "0.0.0.0:8000/tcp" is in use by container "web" '
+            "(0.0.0.0:8000 leads to its port 80); "
+            "set exclusive to replace all that the container publishes, or unpublish that first",
+            InUse,
+        ):
+            host.publish("web", "8000:81")
+        host.publish("web", "8000:81", exclusive=True)
+        assert host.ports("web") == {"0.0.0.0:8000:81/tcp"}
+
+    @pytest.mark.parametrize("texts", [("8000:80", "8000:80"), ("8000:80", "192.0.2.7:8000:81")])
+    def test_is_listed_once(self, host: Declaration, texts: tuple[str, ...]) -> None:
+        with pytest.raises(InUse, match=r"; list each host port once$"):
+            host.publish("web", *texts)
+
+
+def test_blanks_around_commas_do_no_harm(host: Declaration) -> None:
+    host.publish("web", "8000:80", " 8001:81 ")
+    host.publish("db", publish_all_ports=True, exposed_ports=["5432", " 53/udp"])
+    assert host.ports("web") == {"0.0.0.0:8000:80/tcp", "0.0.0.0:8001:81/tcp"}
+    assert len(host.ports("db")) == 2

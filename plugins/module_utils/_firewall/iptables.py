@@ -54,7 +54,7 @@ class Iptables:
             return {}
         places: dict[str, tuple[str, ...]] = {
             "ip raw BRIDGEWORK-RAW": tuple(_raw(ruleset.networks)),
-            f"ip nat {PORTS}": tuple(map(_port, ruleset.ports)),
+            f"ip nat {PORTS}": (*_not_from(ruleset.networks), *map(_port, ruleset.ports)),
             "ip nat BRIDGEWORK-SNAT": tuple(_snat(ruleset.networks)),
             "ip filter BRIDGEWORK-FORWARD": tuple(_forward(ruleset.networks)),
         }
@@ -141,6 +141,8 @@ def _raw(networks: tuple[NetworkRules, ...]) -> list[str]:
     lines = [f"{side} {LOOPBACK} -i {network.device} -j DROP" for network in networks for side in ("-s", "-d")]
     lines.append("-m addrtype --dst-type LOCAL -j RETURN")
     for network in networks:
+        if network.internal:
+            lines.append(f"{_elsewhere(network)}-i {network.device} -m addrtype --dst-type UNICAST -j DROP")
         if network.masquerade:
             lines += [f"-d {subnet} ! -i {network.device} -j DROP" for subnet in network.subnets]
     return lines
@@ -154,6 +156,15 @@ def _direct(networks: tuple[NetworkRules, ...]) -> list[str]:
         if not network.masquerade
         for subnet in network.subnets
     ]
+
+
+def _elsewhere(network: NetworkRules) -> str:
+    return "".join(f"! -d {subnet} " for subnet in network.subnets)
+
+
+def _not_from(networks: tuple[NetworkRules, ...]) -> list[str]:
+    """A published port is a way out too, so there is none from an internal network."""
+    return [f"-i {network.device} -j RETURN" for network in networks if network.internal]
 
 
 def _port(port: PortRule) -> str:

@@ -67,6 +67,7 @@ class BridgeSpec:
     network: NetworkSpec
     device: str
     containers: tuple[ContainerSpec, ...] = ()
+    describes_bridge: bool = False
     force: bool = False
     state: str = "present"
 
@@ -106,15 +107,16 @@ class BridgeSpec:
             network=NetworkSpec.from_params(network),
             device=device,
             containers=specs,
+            describes_bridge=any(params.get(key) for key in ("ipam_config", "driver_options", "labels")),
             force=bool(params.get("force")),
             state=params.get("state") or "present",
         )
 
     @property
     def needs_bridge(self) -> bool:
-        """A task that lists only containers of other modes, or only removals, makes no bridge."""
+        """A task that says nothing of a bridge, and lists only containers of other modes, or removals, makes none."""
         present = [each for each in self.containers if each.state == "present"]
-        return not self.containers or any(each.mode == "bridge" for each in present)
+        return not self.containers or self.describes_bridge or any(each.mode == "bridge" for each in present)
 
 
 def apply_bridge(state: State, facts: Facts, spec: BridgeSpec) -> list[Item]:
@@ -134,17 +136,32 @@ def apply_bridge(state: State, facts: Facts, spec: BridgeSpec) -> list[Item]:
             "give that bridge, or choose another name",
         )
     wanted = spec.network if network is None else replace(spec.network, name=network.name)
-    if spec.needs_bridge:
+    is_there = spec.needs_bridge or network is not None
+    if is_there:
         network = networks.ensure(state, facts, wanted)
     if network is not None:
         for each in spec.containers:
             if each.endpoint is not None and each.endpoint.ipv4_address is not None:
                 vacate(state, network, each.name)
+    assumed = _assumptions(state, facts, spec)
     for each in _targets_first(spec.containers):
         if each.state == "present":
             _ensure(state, facts, network, each, spec.force)
-    items = [Item("container", each.name, each.state) for each in spec.containers]
-    return [*([Item("network", wanted.name, "present")] if spec.needs_bridge else []), *items]
+    items = [Item("container", each.name, each.state, warning=assumed.get(each.name)) for each in spec.containers]
+    return [*([Item("network", wanted.name, "present")] if is_there else []), *items]
+
+
+def _assumptions(state: State, facts: Facts, spec: BridgeSpec) -> dict[str, str]:
+    """Warnings by container: in check mode an earlier task may have pretended to make the target."""
+    if not facts.check_mode:
+        return {}
+    known = {*state.containers, *(each.name for each in spec.containers if each.state == "present")}
+    return {
+        each.name: f'container "{each.name}": there is no container {quoted(each.target)} yet; '
+        "check mode takes it that an earlier task makes it"
+        for each in spec.containers
+        if each.target is not None and each.target not in known and not facts.has_namespace(each.target)
+    }
 
 
 def _remove_all(state: State, spec: BridgeSpec) -> list[Item]:
@@ -244,7 +261,7 @@ def _resolve_target(state: State, facts: Facts, spec: ContainerSpec) -> None:
     """The target exists, and following targets never leads back here."""
     target = str(spec.target)
     if target not in state.containers:
-        if not facts.has_namespace(target):
+        if not facts.has_namespace(target) and not facts.check_mode:
             raise InvalidInput(
                 f'container "{spec.name}"',
                 "target",

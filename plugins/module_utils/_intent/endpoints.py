@@ -39,7 +39,9 @@ class EndpointSpec:
             ipv4_address=params.get("ipv4_address"),
             mac_address=None if mac is None else _validate.mac(where, "mac_address", mac),
             interface_name=None if interface is None else _validate.interface(where, "interface_name", interface),
-            aliases=None if aliases is None else tuple(_validate.name(where, "aliases", alias) for alias in aliases),
+            aliases=None
+            if aliases is None
+            else tuple(_validate.name(where, "aliases", alias) for alias in _validate.words(aliases)),
             state=params.get("state") or "present",
         )
 

@@ -53,12 +53,16 @@ class NetworkSpec:
             internal=params.get("internal"),
             attachable=params.get("attachable"),
             labels=None if params.get("labels") is None else text_values(params["labels"]),
-            connected=None if connected is None else tuple(_validate.name(subject, "connected", c) for c in connected),
+            connected=None if connected is None else _names(subject, "connected", connected),
             appends=bool(params.get("appends")),
             endpoints=tuple(EndpointSpec.from_params(subject, each) for each in params.get("endpoints") or ()),
             force=bool(params.get("force")),
             state=params.get("state") or "present",
         )
+
+
+def _names(subject: str, option: str, values: Sequence[str]) -> tuple[str, ...]:
+    return tuple(_validate.name(subject, option, value) for value in _validate.words(values))
 
 
 def apply_networks(state: State, facts: Facts, specs: Sequence[NetworkSpec]) -> list[Item]:

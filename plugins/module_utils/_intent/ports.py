@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -33,8 +34,8 @@ class MappingSpec:
         container = params["container"]
         subject = f"port mapping of {quoted(container)}"
         _validate.name(subject, "container", container)
-        ports = _portspec.parse_published(subject, params.get("published_ports") or ())
-        exposed = _portspec.parse_exposed(subject, params.get("exposed_ports") or ())
+        ports = _portspec.parse_published(subject, _validate.words(params.get("published_ports")))
+        exposed = _portspec.parse_exposed(subject, _validate.words(params.get("exposed_ports")))
         if params.get("publish_all_ports"):
             if not exposed:
                 raise InvalidInput(
@@ -91,7 +92,7 @@ def apply_mappings(state: State, facts: Facts, specs: Sequence[MappingSpec]) -> 
     wanted = [(spec, port, mapping) for spec, existing in present for port, mapping in zip(spec.ports, existing)]
     for spec, port, mapping in sorted(wanted, key=lambda one: _choices(one[1])):
         _publish(facts, ports, spec, port, mapping)
-    return [Item("container", spec.container, spec.state, warning=_assumption(state, facts, spec)) for spec in specs]
+    return [Item("container", spec.container, spec.state, warning=_warning(state, facts, spec)) for spec in specs]
 
 
 def _existing(state: State, spec: MappingSpec) -> list[PortMapping | None]:
@@ -135,12 +136,11 @@ def _publish(
 
 
 def _new_mapping(facts: Facts, ports: _PortTable, spec: MappingSpec, port: PublishedPort) -> PortMapping:
-    subject = f'port mapping of "{spec.container}"'
     host_ip = _host_ip(port)
     if port.host_ports is None:
         host_port = _random_port(facts, ports, spec, port, host_ip)
     else:
-        host_port = _first_free(subject, ports, port, host_ip)
+        host_port = _first_free(ports, spec, port, host_ip)
     return PortMapping(
         container=spec.container,
         protocol=port.protocol,
@@ -172,7 +172,8 @@ def _random_port(facts: Facts, ports: _PortTable, spec: MappingSpec, port: Publi
     return found
 
 
-def _first_free(subject: str, ports: _PortTable, port: PublishedPort, host_ip: str) -> int:
+def _first_free(ports: _PortTable, spec: MappingSpec, port: PublishedPort, host_ip: str) -> int:
+    subject = f'port mapping of "{spec.container}"'
     first, last = port.host_ports or (0, 0)
     holder = None
     for candidate in range(first, last + 1):
@@ -182,20 +183,59 @@ def _first_free(subject: str, ports: _PortTable, port: PublishedPort, host_ip: s
         holder = holder or clash
     shown = f"{host_ip}:{first}" + (f"-{last}" if last != first else "") + f"/{port.protocol}"
     if first == last:
-        raise InUse(subject, "published_ports", shown, f"is in use by {holder}", "choose another port, or leave it out")
+        raise InUse(subject, "published_ports", shown, f"is in use by {holder}", _way_out(ports, spec, port, host_ip))
     raise InUse(
         subject, "published_ports", shown, f"has no free port left (the first is in use by {holder})", "widen the range"
     )
 
 
+def _warning(state: State, facts: Facts, spec: MappingSpec) -> str | None:
+    found = [_assumption(state, facts, spec), *_strange_addresses(facts, spec)]
+    return "; ".join(filter(None, found)) or None
+
+
+def _way_out(ports: _PortTable, spec: MappingSpec, port: PublishedPort, host_ip: str) -> str:
+    """What to do about a host port that is taken; maybe this very container has it."""
+    mapping = ports.mapping_on(port.protocol, host_ip, port.host_ports[0]) if port.host_ports else None
+    if mapping is None or mapping.container != spec.container:
+        return "choose another port, or leave it out"
+    if sum(_same_socket(_host_ip(each), host_ip) and each.host_ports == port.host_ports for each in spec.ports) > 1:
+        return "list each host port once"
+    return "set exclusive to replace all that the container publishes, or unpublish that first"
+
+
 def _assumption(state: State, facts: Facts, spec: MappingSpec) -> str | None:
-    """In check mode an earlier task may have pretended to make the container."""
-    if not facts.check_mode or spec.state == "absent" or spec.container in state.containers:
+    """In check mode an earlier task may have pretended to make the container, or to connect it."""
+    if not facts.check_mode or spec.state == "absent":
+        return None
+    container = state.containers.get(spec.container)
+    if container is None:
+        missing = "there is no such container yet"
+    elif container.mode != "bridge" or not spec.ports:
+        return None
+    elif spec.network is not None and (spec.network, spec.container) not in state.endpoints:
+        missing = f"it is not on the network {quoted(spec.network)} yet"
+    elif not state.endpoints_of(spec.container):
+        missing = "it is on no network yet"
+    else:
         return None
     return (
-        f"port mapping of {quoted(spec.container)}: there is no such container yet; "
-        "check mode takes it that an earlier task makes it, and can't show the rules"
+        f"port mapping of {quoted(spec.container)}: {missing}; "
+        "check mode takes it that an earlier task sees to that, and can't show the rules"
     )
+
+
+def _strange_addresses(facts: Facts, spec: MappingSpec) -> list[str]:
+    """A port may be published on an address that the host gets later, as a floating one."""
+    if spec.state == "absent":
+        return []
+    given = sorted({port.host_ip for port in spec.ports if port.host_ip is not None} - set(WILDCARDS))
+    return [
+        f"port mapping of {quoted(spec.container)}: published_ports {quoted(address)} is no address of this host now; "
+        "the port answers there once it is"
+        for address in given
+        if not ipaddress.ip_address(address).is_loopback and address not in facts.local_addresses()
+    ]
 
 
 def _check_container(state: State, spec: MappingSpec) -> None:
@@ -270,14 +310,19 @@ class _PortTable:
 
     def clash(self, protocol: str, host_ip: str, port: int) -> str | None:
         """Who keeps the port from being published on the address, in words; None where nobody does."""
-        for mapping in self._mapped.get((protocol, port), ()):
-            if _same_socket(mapping.host_ip, host_ip):
-                where = f"{mapping.host_ip}:{port} leads to its port {mapping.container_port}"
-                return f'container "{mapping.container}" ({where})'
+        mapping = self.mapping_on(protocol, host_ip, port)
+        if mapping is not None:
+            where = f"{mapping.host_ip}:{port} leads to its port {mapping.container_port}"
+            return f'container "{mapping.container}" ({where})'
         for listener in self._listeners(protocol).get(port, ()):
             if _same_socket(listener.address, host_ip):
                 return self._facts.holder_of(listener)
         return None
+
+    def mapping_on(self, protocol: str, host_ip: str, port: int) -> PortMapping | None:
+        """The mapping that excludes another one there."""
+        held = self._mapped.get((protocol, port), ())
+        return next((mapping for mapping in held if _same_socket(mapping.host_ip, host_ip)), None)
 
     def add(self, mapping: PortMapping) -> None:
         self._state.mappings[mapping.key] = mapping
