@@ -44,7 +44,7 @@ unit: setup-dev ## what needs neither root nor a network
 	@pytest -q tests/unit
 
 kernel: setup ## real packets between throwaway hosts (root)
-	@pytest -q tests/kernel
+	@pytest -q -n 3 tests/kernel
 
 integration: setup ## each module through ansible-playbook (root)
 	@tests/integration/run

@@ -58,8 +58,11 @@ def converge(intent: Intent[Outcome], check_mode: bool = False, firewall_backend
     """
     if os.geteuid() != 0:
         raise HostError(f"user id {os.geteuid()}: network namespaces need root; run the task with become: true")
-    with run_lock(check_mode), Kernel() as kernel:
-        return _Run(kernel, Store(), choose(firewall_backend)).run(intent, check_mode)
+    try:
+        with run_lock(check_mode), Kernel() as kernel:
+            return _Run(kernel, Store(), choose(firewall_backend)).run(intent, check_mode)
+    except OSError as error:
+        raise KernelError(f"the host refused to be looked at, and is as it was before: {error}") from error
 
 
 def redeclared(before: State, after: State) -> bool:
@@ -167,6 +170,7 @@ class _Run:
             apply(self._kernel, make_plan(target, now), self._backend)
             forget_left_behind(self._kernel.netlink, PortChange.towards(target.ports, now.ports))
             self._store.save((self._declared, announced), (self._declared, self._ledger))
+            self._store.unmake()
         except (BridgeworkError, OSError) as second:
             raise KernelError(
                 f"{error}; putting back what was there failed too ({second}): the next run repairs it"

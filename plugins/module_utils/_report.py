@@ -8,6 +8,7 @@ Both come from the same steps, so check mode can't say anything but what the run
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
@@ -62,7 +63,7 @@ def diff(before: State, after: State, plan: Plan) -> dict[str, str]:
 
 
 def touched(before: State, after: State, plan: Plan) -> set[tuple[str, str]]:
-    """The networks and containers, as (kind, name), whose declaration or links a run changed."""
+    """The networks and containers, as (kind, name), whose declaration, links or rules a run changed."""
     found: set[tuple[str, str]] = set()
     for kind, attribute in RECORDS:
         for record in _changed_records(getattr(before, attribute), getattr(after, attribute)):
@@ -71,6 +72,26 @@ def touched(before: State, after: State, plan: Plan) -> set[tuple[str, str]]:
     for step in plan.steps():
         for thing in (step.before, step.after):
             found |= _concerned_by(thing, owners)
+    if plan.firewall is not None:
+        lines = (*plan.firewall.removed(), *plan.firewall.added()) or plan.firewall.reordered()[1]
+        found |= _concerned_by_rules(lines, before, after)
+    return found
+
+
+def _concerned_by_rules(lines: Iterable[FirewallLine], before: State, after: State) -> set[tuple[str, str]]:
+    """Whom rules are about: the networks whose bridges and the containers whose addresses they name.
+
+    Those that name none, such as the jumps into our chains, are about all networks.
+    """
+    names: dict[str, tuple[str, str]] = {}
+    for state in (before, after):
+        names.update((network.device, ("network", network.name)) for network in state.networks.values())
+        for endpoint in state.endpoints.values():
+            names.update((address, ("container", endpoint.container)) for address in endpoint.addresses)
+    found: set[tuple[str, str]] = set()
+    for line in lines:
+        about = {names[word] for word in re.split(r"[\s:/]", line.text) if word in names}
+        found |= about or {("network", name) for name in after.networks}
     return found
 
 

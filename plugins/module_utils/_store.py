@@ -11,7 +11,7 @@ import json
 import os
 import sqlite3
 from collections.abc import Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import Any, Callable, NamedTuple
 
 from ._errors import StateError
@@ -89,6 +89,7 @@ class Store:
 
     def __init__(self, path: str = PATH) -> None:
         self._path = path
+        self._made: list[str] = []
 
     def load(self) -> tuple[State, Ledger]:
         """What was declared, and what the host is owed. Raises StateError."""
@@ -105,8 +106,7 @@ class Store:
     def save(self, before: tuple[State, Ledger], after: tuple[State, Ledger]) -> None:
         """Replace one content by the other, in one transaction. Raises StateError and leaves the file as it was."""
         try:
-            os.makedirs(os.path.dirname(self._path), mode=0o700, exist_ok=True)
-            os.close(os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            self._make_room()
             with closing(self._connect("rwc")) as connection, connection:
                 connection.execute("BEGIN IMMEDIATE")
                 if self._version(connection) == 0:
@@ -118,6 +118,22 @@ class Store:
             raise StateError(
                 f'state file "{self._path}": can\'t be written ({error}); see to that and run again'
             ) from error
+
+    def unmake(self) -> None:
+        """The file is gone, with its directory, if this object made them; for a first run that failed."""
+        for path in reversed(self._made):
+            with suppress(OSError):
+                (os.rmdir if os.path.isdir(path) else os.unlink)(path)
+        self._made.clear()
+
+    def _make_room(self) -> None:
+        directory = os.path.dirname(self._path)
+        if not os.path.isdir(directory):
+            os.makedirs(directory, mode=0o700)
+            self._made.append(directory)
+        if not os.path.exists(self._path):
+            os.close(os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            self._made.append(self._path)
 
     def _connect(self, mode: str) -> sqlite3.Connection:
         connection = sqlite3.connect(f"file:{self._path}?mode={mode}", uri=True, isolation_level=None, timeout=30)

@@ -230,7 +230,7 @@ def test_lock_that_can_not_be_written_to_stops_a_run_but_in_check_mode(used: Man
 @pytest.mark.parametrize(
     ("path", "message"),
     [
-        ("/proc/sys", r"^host: sysctl net/\S+ can't be set to \"\d\": Read-only file system"),
+        ("/proc/sys", r"^host: sysctl net/\S+ can't be set to \"\d\": .* \(Read-only file system\)"),
         (
             "/run/netns",
             "^the host refused a step, and is as it was before: .*Read-only file system: '/run/netns/batch'",

@@ -353,3 +353,22 @@ def test_item_that_drifted_is_the_one_that_is_reported(rich: tuple[Lab, Managed]
     managed.sh("ip link set front0 down")
     result = managed.container_network(networks=NETWORKS)
     assert {item["name"]: item["changed"] for item in result["networks"]} == {"front": True, "back": False}
+
+
+@pytest.mark.parametrize(
+    ("damage", "changed"),
+    [
+        ("iptables -D BRIDGEWORK-FORWARD -o front0 -j DROP", {"front"}),
+        ("iptables -t raw -D BRIDGEWORK-RAW -d 192.168.10.0/24 ! -i front0 -j DROP", {"front"}),
+        ("iptables -t nat -F BRIDGEWORK-PORTS", {"web", "back"}),
+        ("iptables -D FORWARD -j BRIDGEWORK-FORWARD", {"front", "back"}),
+    ],
+)
+def test_items_that_a_repaired_rule_is_about_are_reported(
+    rich: tuple[Lab, Managed], damage: str, changed: set[str]
+) -> None:
+    _lab, managed = rich
+    managed.sh(damage)
+    items = managed.container_network(networks=NETWORKS, check=True)["networks"]
+    items += managed.port_mapping(mappings=PORTS)["mappings"]
+    assert {item.get("name", item.get("container")) for item in items if item["changed"]} == changed
