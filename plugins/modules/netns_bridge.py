@@ -24,7 +24,8 @@ options:
   name:
     description:
       - The device name of the bridge. V(bw0) is the predefined network C(bridge).
-      - With O(containers) the bridge is only made where one of them has the mode V(bridge) and is present.
+      - With O(containers) the bridge is only made where one of them has the mode V(bridge) and is present, or where
+        O(ipam_config), O(driver_options) or O(labels) describe it.
     type: str
     default: bw0
   driver_options:
@@ -67,7 +68,10 @@ options:
         description: The name of the interface inside the container; C(eth0), C(eth1) and so on by default.
         type: str
       sysctls:
-        description: Kernel settings of the container's namespace. Keys begin with C(net.).
+        description:
+          - Kernel settings of the container's namespace. Keys begin with C(net.).
+          - Each is tried out first, and refused where the kernel does not take it or would show another value.
+          - They go back to what they were when they are no longer listed.
         type: dict
       labels:
         description: Labels of the container, as key and value.

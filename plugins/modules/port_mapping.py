@@ -42,7 +42,10 @@ options:
     type: list
     elements: str
   network:
-    description: The network whose endpoint the ports lead to, where the container has several.
+    description:
+      - The network whose endpoint the ports lead to, where the container has several.
+      - Replies leave by the container's default route. Where that is another network, the host must not have strict
+        reverse path filtering on its bridge (C(net.ipv4.conf.*.rp_filter=1)), which drops them.
     type: str
   exclusive:
     description: Ports of the container that are not listed are published no longer.
