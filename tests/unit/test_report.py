@@ -84,7 +84,7 @@ class TestRepair:
     @pytest.mark.parametrize(
         ("drift", "action", "lines", "items"),
         [
-            (without_rule, f"create rule [{PORTS}] {RULE}", [f"+rule [{PORTS}] {RULE}"], set()),
+            (without_rule, f"create rule [{PORTS}] {RULE}", [f"+rule [{PORTS}] {RULE}"], {("container", "web")}),
             (
                 with_bridge_down,
                 "change bridge br-blue, mtu 1500, mac {mac}, up",
