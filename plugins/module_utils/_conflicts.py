@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
-from ._hostconfig import HOST, HostConfig, Link, Namespace, Sysctl, link_of
+from ._hostconfig import HOST, HostConfig, Link, Namespace
+from ._settings import link_in
 
 
 @dataclass(frozen=True)
@@ -32,21 +33,58 @@ def find_conflicts(wanted: HostConfig, present: HostConfig) -> list[Conflict]:
     ]
 
 
+def without_waiting(wanted: HostConfig, old: HostConfig, present: HostConfig) -> HostConfig:
+    """What is wanted, without the settings of interfaces that were there when these were declared, and will not be.
+
+    They wait for an interface of that name to come back.
+    """
+
+    def waits(key: tuple[str, str]) -> bool:
+        return key in old.sysctls and not _will_be_there(wanted, present, *key)
+
+    return replace(wanted, sysctls={key: each for key, each in wanted.sysctls.items() if not waits(key)})
+
+
+def _will_be_there(wanted: HostConfig, present: HostConfig, namespace: str, path: str) -> bool:
+    """Whether the interface of a container's setting, if it has one, is there when all else is as it is wanted."""
+    link = link_in(path)
+    if namespace == HOST or link in (None, "lo") or (namespace, link) in wanted.links:
+        return True
+    holder = present.namespaces.get(namespace)
+    if holder is None or is_replaced(wanted.namespaces[namespace], holder) or (namespace, path) not in present.sysctls:
+        return False
+    leaving = present.links.get((namespace, str(link)))
+    return leaving is None or not leaving.owned
+
+
 def left_alone(wanted: HostConfig, present: HostConfig, containers: Collection[str]) -> HostConfig:
-    """What is wanted, but that of these containers as it is now."""
+    """What is wanted, but that of these containers as it is now.
+
+    The host's ends of their pairs, which a container can't reach, stay as they are wanted where they are there.
+    """
 
     def theirs(link: Link) -> bool:
         return link.namespace in containers or (link.peer is not None and link.peer[0] in containers)
 
     ends = {key for config in (wanted, present) for key, link in config.links.items() if theirs(link)}
+    held = {key: _as_port(link, wanted.links.get(key)) for key, link in present.links.items() if link.owned}
     return replace(
         wanted,
         namespaces=_mixed(wanted.namespaces, present.namespaces, containers),
-        links=_mixed(wanted.links, {key: link for key, link in present.links.items() if link.owned}, ends),
+        links=_mixed(wanted.links, held, ends),
         addresses=_merged(wanted.addresses, present.addresses, containers),
         routes=_merged(wanted.routes, present.routes, containers),
         sysctls={key: each for key, each in wanted.sysctls.items() if key[0] not in containers},
         owed={key: each for key, each in wanted.owed.items() if key[0] not in containers},
+    )
+
+
+def _as_port(present: Link, wanted: Link | None) -> Link:
+    """A host's end with what it is to be as a port of its bridge."""
+    if present.namespace != HOST or wanted is None:
+        return present
+    return replace(
+        present, master=wanted.master, hairpin=wanted.hairpin, isolated=wanted.isolated, up=wanted.up, mtu=wanted.mtu
     )
 
 
@@ -108,17 +146,10 @@ def _routes(wanted: HostConfig, present: HostConfig) -> Iterable[Conflict]:
 
 
 def _sysctls(wanted: HostConfig, present: HostConfig) -> Iterable[Conflict]:
-    for key, sysctl in wanted.sysctls.items():
-        namespace = sysctl.namespace
-        if namespace == HOST or key in present.sysctls or link_of(sysctl) in wanted.links:
-            continue
-        holder = present.namespaces.get(namespace)
-        if holder is not None and not is_replaced(wanted.namespaces[namespace], holder):
-            yield Conflict(namespace, missing_sysctl(sysctl))
-
-
-def missing_sysctl(sysctl: Sysctl) -> str:
-    return (
-        f'container "{sysctl.namespace}": sysctls "{sysctl.path}" does not exist there, or can\'t be read; '
-        "leave it out, or make the interface that it belongs to"
-    )
+    for (namespace, path), sysctl in wanted.sysctls.items():
+        if not _will_be_there(wanted, present, namespace, path):
+            yield Conflict(
+                namespace,
+                f'container "{namespace}": sysctls "{sysctl.path}" belongs to an interface that is not there; '
+                "leave it out, or make the interface first",
+            )

@@ -8,12 +8,12 @@ Nothing here knows Ansible; a boot-time restore runs the same loop with an inten
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Callable, Generic, TypeVar
 
-from ._conflicts import Conflict, find_conflicts, left_alone
-from ._errors import BridgeworkError, HostError, KernelError
+from ._conflicts import find_conflicts, left_alone, without_waiting
+from ._errors import BridgeworkError, HostError, KernelError, StateError
 from ._facts import Facts
 from ._firewall import Backend, choose
 from ._flows import PortChange
@@ -25,10 +25,11 @@ from ._kernel.conntrack import forget_left_behind
 from ._kernel.facts import HostFacts
 from ._kernel.observe import Scope, observe
 from ._kernel.sysctl import read_traits
-from ._ledger import FORWARDING, Ledger, SavedSysctl
+from ._ledger import Ledger, SavedSysctl
 from ._lock import run_lock
 from ._plan import CREATE, UPDATE, Plan, make_plan
 from ._render import render
+from ._settings import FORWARDING
 from ._state import State
 from ._store import Store
 
@@ -86,17 +87,29 @@ class _Run:
         wanted, old = self._render(state), self._render(self._declared)
         if wanted.firewall:
             self._backend.require()
-        present = self._observe(self._ledger, wanted, old)
         items = items_of(outcome)
-        disputed = _disputed(find_conflicts(wanted, present), items, self._declared, state)
-        if disputed:
-            wanted = left_alone(wanted, present, disputed)
-        warnings = [item.warning for item in items if item.warning is not None]
-        warnings += [f"{problem} (it is left as it is)" for problem in disputed.values()]
-        result = Result(self._declared, state, make_plan(wanted, present), outcome, tuple(warnings))
-        if not check_mode and (result.changed or self._is_owed(state)):
-            self._carry_out(result, wanted, old, present)
-        return result
+        is_about = _is_about(items, self._declared, state)
+        left: dict[str, str] = {}  # containers, and why they are left alone
+        while True:
+            present = self._observe(self._ledger, wanted, old)
+            needed = without_waiting(wanted, old, present)
+            for conflict in find_conflicts(needed, present):
+                if conflict.container == HOST or is_about(conflict.container):
+                    raise HostError(conflict.problem)
+                left.setdefault(conflict.container, conflict.problem)
+            target = left_alone(needed, present, left) if left else needed
+            plan = make_plan(target, present)
+            result = Result(self._declared, state, plan, outcome, _warnings(items, left))
+            if check_mode or not (result.changed or self._is_owed(state)):
+                return result
+            try:
+                self._carry_out(result, target, old, present)
+                return result
+            except KernelError as error:
+                # What goes wrong in a container is its own; others get what they asked for.
+                if not error.container or error.container in left or is_about(error.container):
+                    raise
+                left[error.container] = str(error)
 
     def _is_owed(self, state: State) -> bool:
         """Whether a run that was killed has left claims in the ledger that nothing stands behind any more."""
@@ -111,7 +124,7 @@ class _Run:
     def _carry_out(self, result: Result, wanted: HostConfig, old: HostConfig, present: HostConfig) -> None:
         announced = self._announce(result.plan, wanted)
         if announced != self._ledger:
-            self._store.save((self._declared, self._ledger), (self._declared, announced))
+            self._record(announced)
         try:
             apply(self._kernel, result.plan, self._backend)
             forget_left_behind(self._kernel.netlink, PortChange.towards(wanted.ports, present.ports, old.ports))
@@ -121,6 +134,13 @@ class _Run:
             self._roll_back(error, announced, present, wanted, old)
             if isinstance(error, OSError):
                 raise KernelError(f"the host refused a step, and is as it was before: {error}") from error
+            raise
+
+    def _record(self, announced: Ledger) -> None:
+        try:
+            self._store.save((self._declared, self._ledger), (self._declared, announced))
+        except StateError:
+            self._store.unmake()
             raise
 
     def _announce(self, plan: Plan, wanted: HostConfig) -> Ledger:
@@ -177,19 +197,20 @@ class _Run:
             ) from error
 
 
-def _disputed(conflicts: Iterable[Conflict], items: Iterable[Item], before: State, after: State) -> dict[str, str]:
-    """Containers to leave alone, with the reason. Raises HostError for a conflict of the host or of an item's own."""
+def _warnings(items: Iterable[Item], left: Mapping[str, str]) -> tuple[str, ...]:
+    own = [item.warning for item in items if item.warning is not None]
+    return (*own, *(f"{problem} (it is left as it is)" for problem in left.values()))
+
+
+def _is_about(items: Iterable[Item], before: State, after: State) -> Callable[[str], bool]:
+    """Whether a task is about a container: names it, or a network that it is on."""
     named = {(item.kind, item.name) for item in items}
-    found: dict[str, str] = {}
-    for conflict in conflicts:
-        networks = {
-            endpoint.network for state in (before, after) for endpoint in state.endpoints_of(conflict.container)
-        }
-        about = {("container", conflict.container), *(("network", network) for network in networks)}
-        if conflict.container == HOST or named & about:
-            raise HostError(conflict.problem)
-        found.setdefault(conflict.container, conflict.problem)
-    return found
+
+    def is_about(container: str) -> bool:
+        endpoints = [*before.endpoints_of(container), *after.endpoints_of(container)]
+        return not named.isdisjoint({("container", container), *(("network", each.network) for each in endpoints)})
+
+    return is_about
 
 
 def _outlives_us(sysctl: Sysctl, wanted: HostConfig) -> bool:

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class BridgeworkError(Exception):
     """Any failure that a user can understand; its text is one line and complete in itself."""
@@ -35,7 +37,17 @@ class StateError(BridgeworkError):
 
 
 class KernelError(BridgeworkError):
-    """The kernel or a firewall tool refused a step."""
+    """The kernel or a firewall tool refused a step; in a container where that is named."""
+
+    def __init__(self, text: str, container: str = "") -> None:
+        self.container = container
+        super().__init__(text)
+
+
+def listed(names: Sequence[str], most: int = 5) -> str:
+    """The first of several names, and how many more there are."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 def quoted(value: object) -> str:

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Union
 
+from ._settings import link_in
+
 if TYPE_CHECKING:
     from ._firewall.ruleset import PortRule
 
@@ -120,9 +122,8 @@ class Sysctl:
 
 
 def link_of(sysctl: Sysctl) -> tuple[str, str]:
-    """The link that a setting below net/ipv?/conf belongs to; (namespace, "") for others."""
-    parts = sysctl.path.split("/")
-    return (sysctl.namespace, parts[3] if len(parts) == 5 and parts[2] == "conf" else "")
+    """The link that a setting belongs to; (namespace, "") for others."""
+    return (sysctl.namespace, link_in(sysctl.path) or "")
 
 
 @dataclass(frozen=True)

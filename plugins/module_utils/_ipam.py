@@ -63,7 +63,9 @@ def free_subnet(subject: str, used: Iterable[str], routed: Iterable[str] = ()) -
             for candidate in netaddr.IPNetwork(pool).subnet(prefix):
                 if not any(candidate.first <= last and first <= candidate.last for first, last in spans):
                     return str(candidate)
-    widest = sorted(taken, key=lambda net: net.prefixlen)[:3]
+    pools = [netaddr.IPNetwork(pool) for pool, _prefix in POOLS]
+    in_the_way = {net for net in taken if any(net in pool or pool in net for pool in pools)}
+    widest = sorted(in_the_way, key=lambda net: (net.prefixlen, net.first))[:3]
     raise InvalidInput(
         subject,
         "",
@@ -106,6 +108,10 @@ def ipam_block(
         if router is None:
             labels = ", ".join(auxiliary)
             raise InvalidInput(subject, "aux_addresses", labels, f"leave no gateway in {net}", "give fewer of them")
+    within = part if part is not None else net
+    if first_free(within, _integers([router, *auxiliary.values()]).__contains__, net) is None:
+        option, value = ("subnet", subnet) if part is None else ("iprange", iprange)
+        raise InvalidInput(subject, option, value, "leaves no address for a container", "use a wider one")
     return IpamBlock(
         subnet=str(net),
         gateway=router,

@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 
 SysctlKey = tuple[str, str]  # namespace, path
 
-FORWARDING = "net/ipv4/ip_forward"
-
 
 @dataclass(frozen=True)
 class SavedSysctl:

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: Bridgework contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The declared state of one host: networks, containers, endpoints and port mappings.
+"""What is declared: networks, containers, endpoints and port mappings.
 
 Records are immutable and hold plain strings, so that they compare, print and store as they are. Addresses are in
 their canonical text form; a subnet is ``address/prefix`` with no host bits set.
@@ -98,7 +98,3 @@ class PortMapping:
     @property
     def key(self) -> tuple[str, str, int]:
         return (self.protocol, self.host_ip, self.host_port)
-
-
-EndpointKey = tuple[str, str]
-MappingKey = tuple[str, str, int]

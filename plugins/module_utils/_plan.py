@@ -23,18 +23,9 @@ from ._hostconfig import (
     HostConfig,
     Link,
     Route,
-    Sysctl,
     link_of,
 )
-from ._ledger import FORWARDING
-
-# Settings that the kernel copies to every link: net/ipv4/devinet.c, net/ipv6/addrconf.c.
-REWRITES = {
-    FORWARDING: ("ipv4", "forwarding"),
-    "net/ipv4/conf/all/forwarding": ("ipv4", "forwarding"),
-    "net/ipv6/conf/all/forwarding": ("ipv6", "forwarding"),
-    "net/ipv6/conf/all/disable_ipv6": ("ipv6", "disable_ipv6"),
-}
+from ._settings import COPIED, is_rewritten_by, rank
 
 CREATE, UPDATE, DELETE = "create", "update", "delete"
 
@@ -188,11 +179,11 @@ def _must_be_made(link: Link, wanted: HostConfig, present: HostConfig) -> bool:
 
 def _one_end_each(keys: Iterable[tuple[str, str]], where: HostConfig) -> list[tuple[str, str]]:
     """Of a pair the host's end, or the only one that is there: the other end shares its fate."""
-    chosen: list[tuple[str, str]] = []
+    chosen: dict[tuple[str, str], None] = {}
     for key in sorted(keys, key=lambda one: (one[0] != HOST, one)):
         if key in where.links and where.links[key].peer not in chosen:
-            chosen.append(key)
-    return chosen
+            chosen[key] = None
+    return list(chosen)
 
 
 def _creation(link: Link, wanted: HostConfig) -> Step:
@@ -254,34 +245,25 @@ def _sysctls(
             holder = None
         if holder is None or holder.value != sysctl.value:
             steps.append(Step(CREATE if holder is None else UPDATE, before=holder, after=sysctl))
-    # Writing the leading switch rewrites the values that follow it (see SavedSysctl), also those that are right now.
-    for key, sysctl in sorted(wanted.owed.items(), key=lambda item: item[0][1] != FORWARDING):
-        holder = present.sysctls.get(key)
-        if holder is None or link_of(sysctl) in gone or key[0] in reborn:
-            continue
-        rewritten = any(step.thing.key == (key[0], FORWARDING) for step in steps)
-        if holder.value != sysctl.value or rewritten:
-            steps.append(Step(UPDATE, before=holder, after=sysctl))
+    owed = [
+        sysctl
+        for key, sysctl in wanted.owed.items()
+        if key in present.sysctls and link_of(sysctl) not in gone and key[0] not in reborn
+    ]
+    steps += [
+        Step(UPDATE, before=present.sysctls[sysctl.key], after=sysctl)
+        for sysctl in owed
+        if present.sysctls[sysctl.key].value != sysctl.value
+    ]
+    # Writing a leading setting rewrites others, also those that are right now.
     written = {step.thing.key for step in steps}
-    led = {(namespace, REWRITES[path]) for namespace, path in written if path in REWRITES and namespace != HOST}
-    for key, sysctl in wanted.sysctls.items():
-        if key not in written and (key[0], _setting(sysctl)) in led:
-            steps.append(Step(UPDATE, before=present.sysctls[key], after=sysctl))
-    steps.sort(key=lambda step: _rank(step.thing.path))
+    leaders = {key for key in written if key[1] in COPIED}
+    for sysctl in (*wanted.sysctls.values(), *owed) if leaders else ():
+        led = any(sysctl.namespace == namespace and is_rewritten_by(sysctl.path, path) for namespace, path in leaders)
+        if led and sysctl.key not in written:
+            steps.append(Step(UPDATE, before=present.sysctls[sysctl.key], after=sysctl))
+    steps.sort(key=lambda step: rank(step.thing.path))
     return steps
-
-
-def _setting(sysctl: Sysctl) -> tuple[str, str]:
-    """Protocol and name of a setting that each link has; what others give is in no table."""
-    parts = sysctl.path.split("/")
-    return (parts[1], parts[-1]) if link_of(sysctl)[1] else ("", "")
-
-
-def _rank(path: str) -> int:
-    """The more a setting leads, the earlier it is written."""
-    if path in REWRITES:
-        return 0 if path == FORWARDING else 1
-    return 2 if "/conf/all/" in path or "/conf/default/" in path else 3
 
 
 def _firewall(wanted: FirewallLines, present: FirewallLines) -> FirewallSwap | None:

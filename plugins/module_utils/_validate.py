@@ -16,8 +16,10 @@ RESERVED_INTERFACES = ("lo", "all", "default")  # "all" and "default" have anoth
 MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 
 
-def name(subject: str, option: str, value: str) -> str:
+def name(subject: str, option: str, value: str | None) -> str:
     """A network's or container's name, in Docker's alphabet."""
+    if value is None:
+        raise InvalidInput(subject, option, "null", "is no name", f"give the {option}, or leave the task out")
     if not NAME.fullmatch(value):
         raise InvalidInput(
             subject,

@@ -314,7 +314,7 @@ NETWORK = {
 
 
 def read(params):
-    if params["networks"] is None:
+    if params["networks"] is None:  # also where it is given as null
         return [NetworkSpec.from_params(params)]
     return [NetworkSpec.from_params(each) for each in params["networks"]]
 

@@ -198,7 +198,7 @@ CONTAINERS = {
 
 def results(spec, result):
     listed = [item for item in result.outcome if item.kind == "container"]
-    network = next((item.name for item in result.outcome if item.kind == "network"), None)
+    network = next((each.name for each in result.after.networks.values() if each.device == spec.device), None)
     return {
         "network": None if network is None else _inspect.network(result.after, network),
         "containers": item_results(listed, result, "container", _inspect.container),

@@ -182,7 +182,7 @@ MAPPING = {
 
 
 def read(params):
-    if params["mappings"] is None:
+    if params["mappings"] is None:  # also where it is given as null
         return [MappingSpec.from_params(params)]
     return [MappingSpec.from_params(each) for each in params["mappings"]]
 

@@ -111,6 +111,7 @@ def _links() -> Iterator[tuple[str, str]]:
         input="address show\nroute show table all\n",
         capture_output=True,
         text=True,
+        errors="replace",  # a link's alias is bytes of any kind
         check=True,
     ).stdout
     # One JSON text after the other; the routes' may be missing.

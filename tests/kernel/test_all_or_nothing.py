@@ -46,10 +46,10 @@ def refused(managed: Managed, **arguments: object) -> str:
 
 
 def test_sysctl_that_the_kernel_refuses(managed: Managed) -> None:
-    containers = [{"name": "web"}, {"name": "db", "sysctls": {"net.ipv4.conf.tun0.rp_filter": 1}}]
+    containers = [{"name": "web"}, {"name": "db", "sysctls": {"net.ipv6.conf.eth0.mtu": 9000}}]
     before = unlocked(managed.snapshot())
     result = managed.once("netns_bridge", {"containers": containers})
-    problem = 'net/ipv4/conf/tun0/rp_filter can\'t be set to "1": it does not exist in a container'
+    problem = 'container "db": sysctl net/ipv6/conf/eth0/mtu can\'t be set to "9000": it is refused by the kernel'
     assert result["failed"] and problem in result["msg"]
     same(before, unlocked(managed.snapshot()), "a run that failed changed the host", identity=False)
 

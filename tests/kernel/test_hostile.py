@@ -23,6 +23,7 @@ def spoilt(managed: Managed) -> Managed:
         "ip link set eth0 alias 'kubelet'",
         "ip link set eth0 alias 'bridgework network front'",
         "ip link set eth0 alias 'bridgework endpoint 000000000000'",
+        "ip link set eth0 alias $(printf 'a\\377b')",
         "ip link set eth0 name eth9",
         "ip link set eth0 mtu 1000 address 02:00:00:00:00:99",
         "ip link set eth0 down",
@@ -46,6 +47,14 @@ SPOILS = [
     (
         "ip link set eth0 down; ip link set eth0 name eth9; ip link add eth0 type bridge",
         'container "web": interface "eth0" exists and is not Bridgework\'s',
+    ),
+    (
+        "ip link del eth0; ip link add other0 type bridge; ip link property add dev other0 altname eth0",
+        'container "web": interface "eth0" exists and is not Bridgework\'s',
+    ),
+    (
+        "ip route del default; ip route add unreachable default",
+        'container "web": it has a default route that is not Bridgework\'s',
     ),
     (
         "ip link add vpn type bridge; ip link set vpn up; ip route replace default dev vpn",
@@ -81,14 +90,72 @@ def test_tasks_about_it_fail_until_it_is_mended_or_removed(spoilt: Managed, deed
     assert spoilt.host.ping(HOST, netns="web")
 
 
-def test_setting_whose_interface_is_gone_is_a_warning_for_others(managed: Managed) -> None:
-    managed.netns_bridge(containers=[{"name": "web"}])
-    managed.sh("ip link add tun0 type bridge", netns="web")
-    settings = {"net.ipv4.conf.tun0.forwarding": 1}
-    managed.netns_bridge(containers=[{"name": "web", "sysctls": settings}])
-    managed.sh("ip link del tun0", netns="web")
-    (warning,) = warnings_of(managed.container_network(**OTHERS))
-    assert warning.startswith('container "web": sysctls "net/ipv4/conf/tun0/forwarding" does not exist there')
-    assert "tun0" in managed.netns_bridge(containers=[{"name": "web"}], fails=True)["msg"]
-    managed.netns_bridge(containers=[{"name": "web", "sysctls": {}}])
+@pytest.mark.parametrize(
+    "deed",
+    [
+        "ip route flush table main",  # the gateway is out of reach
+        "echo 0 >/proc/sys/net/ipv4/ip_unprivileged_port_start; echo 100 200 >/proc/sys/net/ipv4/ip_local_port_range",
+    ],
+)
+def test_what_the_kernel_refuses_in_it_only_then_is_a_warning_for_others(spoilt: Managed, deed: str) -> None:
+    """Nothing foreign is in the way, so nobody can tell before."""
+    settings = {"net.ipv4.ip_unprivileged_port_start": 500}
+    spoilt.run("netns_bridge", containers=[{"name": "web", "sysctls": settings, "mode": "bridge"}], framed=False)
+    spoilt.sh(deed, netns="web")
+    result = spoilt.run("container_network", framed=False, **OTHERS)
+    assert result["changed"] and spoilt.host.ping(HOST, netns="db")
+    (warning,) = warnings_of(result)
+    assert warning.startswith('container "web": ') and warning.endswith("(it is left as it is)")
+    assert not spoilt.run("container_network", framed=False, **OTHERS)["changed"]
+    refused = spoilt.run("container_network", name="front", labels={"a": "1"}, fails=True, framed=False)
+    assert refused["msg"].startswith('container "web": ')
+
+
+def test_forged_mark_takes_nobodys_interface_away(spoilt: Managed) -> None:
+    """A container that knows another's mark, and gives its own links the numbers of the other's pair."""
+    spoilt.run("netns_bridge", containers=[{"name": "zz", "mode": "none"}], framed=False)
+    victim = spoilt.link("eth0", "web")
+    mark, inner, outer = victim["ifalias"], victim["ifindex"], victim["link_index"]
+    spoilt.sh(f"ip link add e9 index {inner} type veth peer name e8 index {outer}", netns="zz")
+    spoilt.sh(f"ip link set e9 alias '{mark}'", netns="zz")
+    result = spoilt.container_network(**OTHERS)
+    assert not [line for line in result["actions"] if "web" in line]
+    assert spoilt.link("eth0", "web")["ifindex"] == inner
+
+
+def test_container_that_is_left_alone_is_kept_apart_all_the_same(managed: Managed) -> None:
+    """Its end of the pair is its own, the host's end is not."""
+    managed.sh("echo 1 >/proc/sys/net/bridge/bridge-nf-call-iptables")
+    options = {"com.docker.network.bridge.enable_icc": False}
+    managed.run("container_network", name="front", driver_options=options, connected=["web", "mate"], framed=False)
+    managed.sh("ip link add vpn type bridge; ip link set vpn up; ip route replace default dev vpn", netns="web")
+    managed.sh("echo 0 >/proc/sys/net/bridge/bridge-nf-call-iptables")
     managed.container_network(**OTHERS)
+    assert not managed.host.ping(managed.address("mate"), netns="web")
+
+
+def test_settings_of_an_interface_wait_for_it(managed: Managed) -> None:
+    managed.sh("ip netns add ext; ip -n ext link add tun0 type bridge")
+    read = "cat /proc/sys/net/ipv4/conf/tun0/forwarding"
+    managed.netns_bridge(containers=[{"name": "ext", "sysctls": {"net.ipv4.conf.tun0.forwarding": 1}}])
+    managed.sh("ip link del tun0", netns="ext")
+    assert not managed.container_network(**OTHERS).get("warnings")
+    assert not managed.netns_bridge(containers=[{"name": "ext"}])["changed"]
+    managed.sh("ip link add tun0 type bridge", netns="ext")
+    assert managed.sh(read, netns="ext").strip() == "0"
+    assert managed.container_network(**OTHERS)["changed"]
+    assert managed.sh(read, netns="ext").strip() == "1"
+
+
+def test_settings_of_an_interface_that_a_task_takes_away_wait_too(managed: Managed) -> None:
+    settings = {"net.ipv4.conf.eth0.rp_filter": 2, "net.ipv4.neigh.eth0.gc_stale_time": 120}
+    managed.netns_bridge(containers=[{"name": "web", "sysctls": settings}])
+    managed.netns_bridge(containers=[{"name": "web", "interface_name": "eth7"}])
+    managed.container_network(**OTHERS)
+    managed.netns_bridge(containers=[{"name": "web", "interface_name": "eth0"}])
+    read = "cat /proc/sys/net/ipv4/conf/eth0/rp_filter /proc/sys/net/ipv4/neigh/eth0/gc_stale_time"
+    assert managed.sh(read, netns="web").split() == ["2", "120"]
+    managed.sh("ip link del eth0", netns="web")
+    managed.container_network(**OTHERS)
+    assert managed.sh(read, netns="web").split() == ["2", "120"]
+    managed.netns_bridge(containers=[{"name": "web", "mode": "none"}])

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 
 import pytest
 from kernel.plans import (
+    BRIDGE,
     CONTAINERS,
     NETWORKS,
     SCENARIOS,
@@ -95,3 +96,77 @@ def test_processes_keep_their_namespaces_when_a_run_is_killed(managed: Managed) 
         managed.netns_bridge(containers=[{"name": "app"}])
         assert managed.inode("app") == inode
         assert managed.host.ask("tcp", managed.address("app"), 8080)
+
+
+# Claims: what a run writes into its ledger before it touches the host, as what it makes then bears no mark yet.
+
+ANNOUNCED = 3  # the moment at which the ledger is written, and nothing else was done
+FRONT: Task = ("container_network", {"name": "front", "connected": ["web"]})
+BACK: Task = (
+    "container_network",
+    {"name": "back", "driver_options": {BRIDGE: "back0"}, "ipam_config": [{"subnet": "192.168.20.0/24"}]},
+)
+BATCH: Task = ("netns_bridge", {"containers": [{"name": "batch", "mode": "none"}]})
+SIDECAR: Task = ("netns_bridge", {"containers": [{"name": "sidecar", "mode": "container", "target": "web"}]})
+
+
+@pytest.fixture
+def used(managed: Managed) -> Managed:
+    """A host with something declared, by `FRONT`."""
+    carry_out(managed, [FRONT])
+    return managed
+
+
+def rows(managed: Managed, table: str) -> set[str]:
+    """The rows of a table of the state file, in the words of SQL."""
+    beginning = f'state INSERT INTO "{table}" VALUES('
+    return {key[len(beginning) : -len(");")] for key in managed.snapshot() if key.startswith(beginning)}
+
+
+@pytest.mark.parametrize(
+    ("task", "table", "claims"),
+    [
+        (BACK, "pending", {"'address','','back0','192.168.20.1/24'", "'link','','back0',''"}),
+        (BATCH, "owned_namespace", {"'batch',NULL"}),
+        (SIDECAR, "owned_namespace", {"'sidecar','web'"}),
+    ],
+    ids=["pending", "namespace", "handle"],
+)
+@pytest.mark.parametrize("following", [FRONT, ("network_prune", {})], ids=["same", "prune"])
+def test_claims_of_a_killed_run_are_dropped_by_the_next_even_if_it_changes_nothing(
+    used: Managed, task: Task, table: str, claims: set[str], following: Task
+) -> None:
+    before = used.snapshot()
+    kill_at(used, task, ANNOUNCED)
+    same(bare(before), bare(used.snapshot()), "more was done than announced")
+    assert rows(used, table) - {"'web',NULL"} == claims
+    module, arguments = following
+    result = used.run(module, **arguments)
+    assert not result["changed"] and not result["actions"]
+    same(before, used.snapshot(), "something is left of the killed run")
+
+
+def test_claims_outlive_a_run_that_is_killed_while_it_drops_them(used: Managed) -> None:
+    before = used.snapshot()
+    for moment in (1, 2):
+        kill_at(used, BACK, ANNOUNCED)
+        kill_at(used, FRONT, moment)
+        assert rows(used, "pending")
+    carry_out(used, [FRONT])
+    same(before, used.snapshot(), "something is left of the killed runs")
+
+
+@pytest.mark.parametrize(
+    ("task", "made"),
+    [(BACK, "ip link add back0 type bridge"), (BATCH, "ip netns add batch"), (SIDECAR, "ip netns attach sidecar $$")],
+    ids=["link", "namespace", "handle"],
+)
+def test_what_somebody_makes_later_is_not_taken_for_what_a_killed_run_made(
+    used: Managed, task: Task, made: str
+) -> None:
+    kill_at(used, task, ANNOUNCED)
+    carry_out(used, [FRONT])
+    used.sh(made)
+    before = used.snapshot()
+    assert not used.once(*FRONT)["changed"]
+    same(before, used.snapshot(), "something of somebody else's was touched")

@@ -344,6 +344,34 @@ def test_setting_of_all_links_does_not_undo_that_of_one(managed: Managed) -> Non
     assert managed.sh(read, netns="web").split() == ["1", "0", "0"]
 
 
+def test_settings_that_lead_others_go_back_with_them(managed: Managed) -> None:
+    """On a new container: what its interface had before the leading setting was written."""
+    settings = {"net.ipv4.ip_forward": 1, "net.ipv4.conf.eth0.forwarding": 0, "net.ipv4.conf.all.accept_redirects": 1}
+    managed.netns_bridge(containers=[{"name": "web", "sysctls": settings}])
+    read = "cd /proc/sys/net/ipv4; cat ip_forward conf/eth0/forwarding conf/all/accept_redirects"
+    assert managed.sh(read, netns="web").split() == ["1", "0", "1"]
+    managed.netns_bridge(containers=[{"name": "web", "sysctls": {}}])
+    assert managed.sh(read, netns="web").split() == ["0", "0", "1"]
+
+
+def test_settings_that_bound_each_other_are_written_in_an_order_that_works(managed: Managed) -> None:
+    settings = {"net.ipv4.ip_unprivileged_port_start": 0, "net.ipv4.ip_local_port_range": "100 200"}
+    managed.netns_bridge(containers=[{"name": "web", "mode": "none", "sysctls": settings}])
+    managed.netns_bridge(
+        containers=[{"name": "web", "mode": "none", "sysctls": {**settings, "net.ipv4.ip_local_port_range": "50 200"}}]
+    )
+    managed.sh("ip netns del web")
+    managed.container_network(name="back")
+    read = "cat /proc/sys/net/ipv4/ip_unprivileged_port_start /proc/sys/net/ipv4/ip_local_port_range"
+    assert managed.sh(read, netns="web").split() == ["0", "50", "200"]
+
+
+def test_settings_that_contradict_each_other_are_refused(managed: Managed) -> None:
+    settings = {"net.ipv4.ip_forward": 1, "net.ipv4.conf.all.forwarding": 0}
+    refused = managed.netns_bridge(containers=[{"name": "web", "mode": "none", "sysctls": settings}], fails=True)
+    assert 'sysctls "net/ipv4/ip_forward=1" reads back as "0"' in refused["msg"]
+
+
 @pytest.mark.parametrize(
     ("setting", "problem"),
     [
@@ -367,7 +395,8 @@ def test_setting_that_can_not_be_kept_is_refused(
 
 
 def test_setting_of_an_interface_that_is_not_there_is_refused(managed: Managed) -> None:
-    managed.netns_bridge(containers=[{"name": "web"}])
     setting = {"net.ipv4.conf.tun0.rp_filter": 1}
+    managed.netns_bridge(containers=[{"name": "web", "sysctls": setting}], fails=True)
+    managed.netns_bridge(containers=[{"name": "web"}])
     refused = managed.netns_bridge(containers=[{"name": "web", "sysctls": setting}], fails=True)
-    assert 'sysctls "net/ipv4/conf/tun0/rp_filter" does not exist there' in refused["msg"]
+    assert 'sysctls "net/ipv4/conf/tun0/rp_filter" belongs to an interface that is not there' in refused["msg"]

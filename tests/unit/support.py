@@ -98,7 +98,7 @@ class Declaration:
 
     def bridge(self, *containers: Mapping[str, Any], **params: Any) -> list[Item]:
         """As ``netns_bridge``."""
-        spec = BridgeSpec.from_params({"containers": list(containers), **params})
+        spec = BridgeSpec.from_params({"containers": list(containers) or None, **params})
         return self._change(lambda state, facts: apply_bridge(state, facts, spec))
 
     def mappings(self, *mappings: Mapping[str, Any]) -> list[Item]:

@@ -75,8 +75,8 @@ SETTING = Sysctl("web", "net/ipv4/conf/tun0/forwarding", "1")
             HostConfig({"web": WEB}),
             Conflict(
                 "web",
-                'container "web": sysctls "net/ipv4/conf/tun0/forwarding" does not exist there, or can\'t be read; '
-                "leave it out, or make the interface that it belongs to",
+                'container "web": sysctls "net/ipv4/conf/tun0/forwarding" belongs to an interface that is not '
+                "there; leave it out, or make the interface first",
             ),
         ),
     ],

@@ -30,6 +30,10 @@ def one(mode: str, name: str = "web", **params: Any) -> dict[str, Any]:
 
 
 class TestBridge:
+    def test_empty_name_is_not_the_default(self, host: Declaration) -> None:
+        with pytest.raises(InvalidInput, match='name "" is not a valid interface name'):
+            host.bridge(name="", state="absent")
+
     def test_default_is_the_predefined_network_on_bw0(self, host: Declaration) -> None:
         assert host.bridge() == [Item("network", "bridge", "present")]
         assert host["bridge"].device == "bw0"
@@ -58,7 +62,6 @@ class TestBridge:
     @pytest.mark.parametrize(
         ("containers", "made"),
         [
-            ([], True),
             ([one("bridge")], True),
             ([one("none"), one("bridge", "b")], True),
             ([one("none")], False),
@@ -429,6 +432,10 @@ class TestPortsAndMode:
 
 
 class TestSysctlValues:
+    def test_have_one_spelling(self, host: Declaration) -> None:
+        with refused('container "web": sysctls "net/core/somaxconn" is listed twice, in two spellings; list it once'):
+            host.bridge(one("none", sysctls={"net.core.somaxconn": 1, "net/core/somaxconn": 2}))
+
     @pytest.mark.parametrize(("given", "kept"), [(True, "1"), (False, "0"), (1, "1"), (" 1 \t 2 ", "1 2")])
     def test_are_kept_as_the_kernel_shows_them(self, given: object, kept: str) -> None:
         host = Declaration()
@@ -457,12 +464,20 @@ class TestSysctlValues:
 
 
 class TestRemoval:
+    def test_target_that_goes_is_no_target(self, host: Declaration) -> None:
+        host.bridge(one("none", "db"))
+        with refused('container "web": target "db" is listed as absent; keep it, or share with another container'):
+            host.bridge(one("container"), {"name": "db", "state": "absent"})
+
+    def test_empty_list_makes_no_bridge(self, host: Declaration) -> None:
+        assert host.bridge(containers=[]) == []
+        assert not host.state.networks
+
     def test_container_goes_with_all_its_endpoints_and_ports(self, host: Declaration) -> None:
         host.bridge(one("bridge"), one("bridge", "db"))
         host.network("blue", connected=["web"])
         host.publish("web", "8000:80")
-        items = [Item("network", "bridge", "present"), Item("container", "web", "absent")]
-        assert host.bridge({"name": "web", "state": "absent"}) == items
+        assert host.bridge({"name": "web", "state": "absent"}) == [Item("container", "web", "absent")]
         assert set(host.state.containers) == {"db"}
         assert {container for _network, container in host.state.endpoints} == {"db"}
         assert not host.state.mappings

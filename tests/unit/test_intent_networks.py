@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from unit.support import Declaration, FakeFacts, refused
 
-from ansible_collections.bridgework.network.plugins.module_utils._errors import InUse
+from ansible_collections.bridgework.network.plugins.module_utils._errors import InUse, InvalidInput
 from ansible_collections.bridgework.network.plugins.module_utils._intent import Item
 from ansible_collections.bridgework.network.plugins.module_utils._model import IpamBlock
 
@@ -333,6 +333,10 @@ class TestHostsOwnSubnet:
 
 
 class TestConnected:
+    def test_contradiction_between_the_lists_is_refused(self, host: Declaration) -> None:
+        with refused('network "blue": connected "db" is listed in endpoints as absent; take it out of one of the two'):
+            host.network("blue", connected=["web", "db"], endpoints=[{"container": "db", "state": "absent"}])
+
     def test_lowest_free_addresses_are_given_in_the_order_listed(self, blue: Declaration) -> None:
         assert blue.address("blue", "web") == "192.168.10.2"
         assert blue.address("blue", "db") == "192.168.10.3"
@@ -354,7 +358,6 @@ class TestConnected:
             ({"endpoints": [{"container": "web", "state": "absent"}]}, {"db"}),
             ({"endpoints": [{"container": "other", "state": "absent"}]}, {"web", "db"}),
             ({"connected": ["web"], "endpoints": [{"container": "cache"}]}, {"web", "cache"}),
-            ({"connected": ["web", "db"], "endpoints": [{"container": "db", "state": "absent"}]}, {"web"}),
             ({"connected": ["web"], "appends": True, "endpoints": [{"container": "db", "state": "absent"}]}, {"web"}),
         ],
     )
@@ -670,3 +673,51 @@ def test_subnet_asked_for_is_kept_free_for_the_network_that_asks(host: Declarati
     host.networks({"name": "blue"}, {"name": "red", "ipam_config": [{"subnet": "172.17.0.0/16"}]})
     assert host["red"].ipam[0].subnet == "172.17.0.0/16"
     assert host["blue"].ipam[0].subnet == "172.18.0.0/16"
+
+
+class TestCheckMode:
+    def test_address_is_not_judged_against_a_subnet_that_is_a_guess(self) -> None:
+        host = Declaration(FakeFacts(check_mode=True))
+        endpoints = [{"container": "web", "ipv4_address": "192.168.10.50"}]
+        (item,) = host.network("blue", endpoints=endpoints)
+        assert item.warning == (
+            'network "blue": endpoint of "web": ipv4_address "192.168.10.50" is outside 172.17.0.0/16, which was '
+            "chosen freely; check mode takes it that an earlier task gives the subnet"
+        )
+        items = host.bridge({"name": "db", "ipv4_address": "192.168.11.50"})
+        assert "earlier task gives the subnet" in str(items[-1].warning)
+        with pytest.raises(InvalidInput, match="is outside the subnet"):
+            host.network("blue", endpoints=endpoints)
+
+    def test_it_is_where_the_subnet_is_given_or_nothing_is_pretended(self) -> None:
+        endpoints = [{"container": "web", "ipv4_address": "192.168.10.50"}]
+        with pytest.raises(InvalidInput, match="is outside the subnet"):
+            Declaration(FakeFacts(check_mode=True)).network("blue", subnet="10.0.0.0/24", endpoints=endpoints)
+        with pytest.raises(InvalidInput, match="is outside the subnet"):
+            Declaration().network("blue", endpoints=endpoints)
+
+
+@pytest.mark.parametrize(
+    ("block", "text"),
+    [
+        ({"subnet": "10.0.0.0/24", "iprange": "10.0.0.1/32"}, 'iprange "10.0.0.1/32"'),
+        ({"subnet": "10.0.0.0/24", "iprange": "10.0.0.0/32"}, 'iprange "10.0.0.0/32"'),
+        ({"subnet": "10.0.0.0/31", "aux_addresses": {"a": "10.0.0.1"}}, 'subnet "10.0.0.0/31"'),
+    ],
+)
+def test_block_without_an_address_for_a_container_is_refused(block: dict, text: str) -> None:
+    with refused(f'network "blue": {text} leaves no address for a container; use a wider one'):
+        Declaration().network("blue", **block)
+
+
+def test_device_of_the_predefined_bridge_is_nobody_elses() -> None:
+    with refused(
+        'network "mine": com.docker.network.bridge.name "bw0" is the bridge of the predefined network "bridge"; '
+        "choose another name"
+    ):
+        Declaration().network("mine", driver_options={"com.docker.network.bridge.name": "bw0"})
+
+
+def test_name_that_is_null_is_refused() -> None:
+    with refused('network "None": name "null" is no name; give the name, or leave the task out'):
+        Declaration().networks({"name": None})

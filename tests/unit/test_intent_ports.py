@@ -494,3 +494,14 @@ def test_blanks_around_commas_do_no_harm(host: Declaration) -> None:
     host.publish("db", publish_all_ports=True, exposed_ports=["5432", " 53/udp"])
     assert host.ports("web") == {"0.0.0.0:8000:80/tcp", "0.0.0.0:8001:81/tcp"}
     assert len(host.ports("db")) == 2
+
+
+@pytest.mark.parametrize(
+    ("address", "special"), [("224.0.0.1", "224.0.0.0/4"), ("255.255.255.255", "255.255.255.255/32")]
+)
+def test_address_that_no_host_can_have_is_refused(host: Declaration, address: str, special: str) -> None:
+    with refused(
+        f'port mapping of "web": published_ports "{address}" is in {special}, which is not for hosts; '
+        "give an address of the host, or leave it out"
+    ):
+        host.publish("web", f"{address}:8000:80")

@@ -235,8 +235,8 @@ def test_subnets_are_taken_from_dockers_pools_in_order() -> None:
         assert _ipam.free_subnet(SUBJECT, used) == pool
         used.append(pool)
     with refused(
-        f"{SUBJECT}: no free subnet is left in the default pools, of which 0.0.0.0/1, 128.0.0.0/1, 172.17.0.0/16 take "
-        "the most; give one with ipam_config, or remove networks"
+        f"{SUBJECT}: no free subnet is left in the default pools, of which 128.0.0.0/1, 172.17.0.0/16, 172.18.0.0/16 "
+        "take the most; give one with ipam_config, or remove networks"
     ):
         _ipam.free_subnet(SUBJECT, [*used, "0.0.0.0/1", "128.0.0.0/1"])
 

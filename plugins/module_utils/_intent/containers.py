@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from .. import _options, _validate
-from .._errors import InUse, InvalidInput, quoted
+from .._errors import InUse, InvalidInput, listed, quoted
 from .._facts import Facts
 from .._model import (
     MODES,
@@ -21,8 +21,19 @@ from .._model import (
 )
 from .._state import State
 from . import Item, networks
-from .endpoints import EndpointSpec, connect, drop_endpoints, drop_mappings, new_container, remove_container, vacate
+from .endpoints import (
+    EndpointSpec,
+    connect,
+    drop_endpoints,
+    drop_mappings,
+    new_container,
+    on_trust,
+    remove_container,
+    vacate,
+)
 from .networks import NetworkSpec, text_values
+
+DESCRIBING = ("ipam_config", "driver_options", "labels")
 
 
 @dataclass(frozen=True)
@@ -73,7 +84,7 @@ class BridgeSpec:
 
     @classmethod
     def from_params(cls, params: Mapping[str, Any]) -> BridgeSpec:
-        device = params.get("name") or PREDEFINED_BRIDGE_DEVICE
+        device = PREDEFINED_BRIDGE_DEVICE if params.get("name") is None else params["name"]
         _validate.interface(f"bridge {quoted(device)}", "name", device)
         if device in PREDEFINED_NETWORKS:
             raise InvalidInput(
@@ -103,11 +114,12 @@ class BridgeSpec:
         }
         specs = tuple(ContainerSpec.from_params(each) for each in params.get("containers") or ())
         _refuse_repeats(specs)
+        _refuse_targets_that_go(specs)
         return cls(
             network=NetworkSpec.from_params(network),
             device=device,
             containers=specs,
-            describes_bridge=any(params.get(key) for key in ("ipam_config", "driver_options", "labels")),
+            describes_bridge=params.get("containers") is None or any(params.get(key) for key in DESCRIBING),
             force=bool(params.get("force")),
             state=params.get("state") or "present",
         )
@@ -116,7 +128,7 @@ class BridgeSpec:
     def needs_bridge(self) -> bool:
         """A task that says nothing of a bridge, and lists only containers of other modes, or removals, makes none."""
         present = [each for each in self.containers if each.state == "present"]
-        return not self.containers or self.describes_bridge or any(each.mode == "bridge" for each in present)
+        return self.describes_bridge or any(each.mode == "bridge" for each in present)
 
 
 def apply_bridge(state: State, facts: Facts, spec: BridgeSpec) -> list[Item]:
@@ -136,9 +148,12 @@ def apply_bridge(state: State, facts: Facts, spec: BridgeSpec) -> list[Item]:
             "give that bridge, or choose another name",
         )
     wanted = spec.network if network is None else replace(spec.network, name=network.name)
-    is_there = spec.needs_bridge or network is not None
-    if is_there:
+    before, warnings = network, {}
+    guessed = networks.is_guessed(state, facts, wanted)
+    if spec.needs_bridge or network is not None:
         network = networks.ensure(state, facts, wanted)
+        if guessed:
+            spec, warnings = _on_trust(network, spec)
     if network is not None:
         for each in spec.containers:
             if each.endpoint is not None and each.endpoint.ipv4_address is not None:
@@ -147,8 +162,22 @@ def apply_bridge(state: State, facts: Facts, spec: BridgeSpec) -> list[Item]:
     for each in _targets_first(spec.containers):
         if each.state == "present":
             _ensure(state, facts, network, each, spec.force)
-    items = [Item("container", each.name, each.state, warning=assumed.get(each.name)) for each in spec.containers]
-    return [*([Item("network", wanted.name, "present")] if is_there else []), *items]
+    warnings.update(assumed)
+    items = [Item("container", each.name, each.state, warning=warnings.get(each.name)) for each in spec.containers]
+    is_about_it = spec.needs_bridge or network != before
+    return [*([Item("network", wanted.name, "present")] if is_about_it else []), *items]
+
+
+def _on_trust(network: Network, spec: BridgeSpec) -> tuple[BridgeSpec, dict[str, str]]:
+    """In check mode an earlier task may have pretended to make the bridge, with another subnet than is guessed now."""
+    containers, warnings = [], {}
+    for each in spec.containers:
+        if each.endpoint is not None:
+            (endpoint,), complaints = on_trust(network, [each.endpoint])
+            each = replace(each, endpoint=endpoint)
+            warnings.update((each.name, complaint) for complaint in complaints)
+        containers.append(each)
+    return replace(spec, containers=tuple(containers)), warnings
 
 
 def _assumptions(state: State, facts: Facts, spec: BridgeSpec) -> dict[str, str]:
@@ -225,8 +254,8 @@ def _ensure(state: State, facts: Facts, network: Network | None, spec: Container
             drop_mappings(state, spec.name)
     if spec.target is not None:
         _resolve_target(state, facts, spec)
-    if spec.sysctls is not None:
-        _try_sysctls(facts, spec.name, {k: v for k, v in spec.sysctls.items() if container.sysctls.get(k) != v})
+    if spec.sysctls is not None and spec.sysctls != container.sysctls:
+        _try_sysctls(facts, spec.name, spec.sysctls)
     state.containers[spec.name] = replace(
         container,
         sysctls=_kept_sysctls(container) if spec.sysctls is None else spec.sysctls,
@@ -252,7 +281,7 @@ def _refuse_uprooting(state: State, facts: Facts, container: Container, spec: Co
             f'container "{container.name}"',
             "mode",
             spec.mode,
-            f"would replace its namespace, which is used by {', '.join(users)}",
+            f"would replace its namespace, which is used by {listed(users)}",
             "stop or remove those first, or set force",
         )
 
@@ -321,7 +350,13 @@ def _check_mode_options(subject: str, mode: str, params: Mapping[str, Any]) -> N
 
 
 def _sysctls(subject: str, sysctls: Mapping[str, Any]) -> Mapping[str, str]:
-    return {_validate.sysctl(subject, key): _sysctl_value(subject, key, value) for key, value in sysctls.items()}
+    found: dict[str, str] = {}
+    for key, value in sysctls.items():
+        path = _validate.sysctl(subject, key)
+        if path in found:
+            raise InvalidInput(subject, "sysctls", key, "is listed twice, in two spellings", "list it once")
+        found[path] = _sysctl_value(subject, key, value)
+    return found
 
 
 def _sysctl_value(subject: str, key: str, value: Any) -> str:
@@ -340,6 +375,19 @@ def _try_sysctls(facts: Facts, name: str, values: Mapping[str, str]) -> None:
             fault,
             "see the kernel's documentation (networking/ip-sysctl) for what it takes, or leave it out",
         )
+
+
+def _refuse_targets_that_go(specs: Sequence[ContainerSpec]) -> None:
+    going = {spec.name for spec in specs if spec.state == "absent"}
+    for spec in specs:
+        if spec.state == "present" and spec.target in going:
+            raise InvalidInput(
+                f'container "{spec.name}"',
+                "target",
+                spec.target,
+                "is listed as absent",
+                "keep it, or share with another container",
+            )
 
 
 def _refuse_repeats(specs: Sequence[ContainerSpec]) -> None:

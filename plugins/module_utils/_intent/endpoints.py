@@ -4,12 +4,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from .. import _ipam, _validate
-from .._errors import InUse, InvalidInput
+from .._errors import InUse, InvalidInput, quoted
 from .._facts import Facts
 from .._model import Container, Endpoint, Network
 from .._state import State
@@ -63,6 +63,21 @@ def new_container(state: State, facts: Facts, name: str, mode: str, target: str 
     )
     state.containers[name] = container
     return container
+
+
+def on_trust(network: Network, specs: Sequence[EndpointSpec]) -> tuple[tuple[EndpointSpec, ...], list[str]]:
+    """Endpoints for a subnet that is only a guess, without the addresses that it has no place for, and warnings."""
+    found, warnings = [], []
+    for spec in specs:
+        address, subnet = spec.ipv4_address, network.ipam[0].subnet
+        if address is not None and not _ipam.has_place_for(subnet, str(_validate.address("", "ipv4_address", address))):
+            warnings.append(
+                f'network "{network.name}": endpoint of "{spec.container}": ipv4_address {quoted(address)} is outside '
+                f"{subnet}, which was chosen freely; check mode takes it that an earlier task gives the subnet"
+            )
+            spec = replace(spec, ipv4_address=None)
+        found.append(spec)
+    return tuple(found), warnings
 
 
 def connect(state: State, facts: Facts, network: Network, spec: EndpointSpec) -> None:

@@ -14,7 +14,7 @@ from .._facts import Facts
 from .._model import PREDEFINED_BRIDGE, PREDEFINED_BRIDGE_DEVICE, PREDEFINED_NETWORKS, IpamBlock, Network
 from .._state import State
 from . import Item
-from .endpoints import EndpointSpec, connect, disconnect, readdress, vacate
+from .endpoints import EndpointSpec, connect, disconnect, on_trust, readdress, vacate
 
 DRIVERS = ("bridge",)
 ID_PREFIX_LENGTH = 12  # as IDs are shown; shorter ones are taken for names
@@ -68,6 +68,7 @@ def _names(subject: str, option: str, values: Sequence[str]) -> tuple[str, ...]:
 def apply_networks(state: State, facts: Facts, specs: Sequence[NetworkSpec]) -> list[Item]:
     """All networks are as their specs say. One that can't be removed is reported and doesn't stop the others."""
     _refuse_repeats("network", "networks", [spec.name for spec in specs])
+    guessed = {spec.name for spec in specs if is_guessed(state, facts, spec)}
     items = {}
     for spec in (spec for spec in specs if spec.state == "absent"):
         try:
@@ -80,9 +81,16 @@ def apply_networks(state: State, facts: Facts, specs: Sequence[NetworkSpec]) -> 
     for spec in sorted(present, key=lambda each: each.ipam_config is None):
         _declare(state, facts, spec)
     for spec in present:
-        _connect_all(state, facts, state.networks[spec.name], spec)
-        items[spec.name] = Item("network", spec.name, "present")
+        network = state.networks[spec.name]
+        endpoints, warnings = on_trust(network, spec.endpoints) if spec.name in guessed else (spec.endpoints, [])
+        _connect_all(state, facts, network, replace(spec, endpoints=endpoints))
+        items[spec.name] = Item("network", spec.name, "present", warning="; ".join(warnings) or None)
     return [items[spec.name] for spec in specs]
+
+
+def is_guessed(state: State, facts: Facts, spec: NetworkSpec) -> bool:
+    """Whether the network's subnet is a guess: in check mode an earlier task may have pretended to make it."""
+    return facts.check_mode and spec.name not in state.networks and not spec.ipam_config
 
 
 def ensure(state: State, facts: Facts, spec: NetworkSpec) -> Network:
@@ -190,7 +198,7 @@ def _create(state: State, facts: Facts, spec: NetworkSpec) -> Network:
         id=identity,
         name=spec.name,
         driver=driver,
-        device=_free_device(state, subject, options.get(_options.BRIDGE_NAME, default), None),
+        device=_free_device(state, subject, options.get(_options.BRIDGE_NAME, default), None, spec.name),
         ipam=(_first_block(state, facts, subject, spec),),
         created=facts.now,
         internal=bool(spec.internal),
@@ -208,7 +216,9 @@ def _update(state: State, facts: Facts, existing: Network, spec: NetworkSpec) ->
     wanted = replace(
         existing,
         options=options,
-        device=existing.device if device == existing.device else _free_device(state, subject, device, existing),
+        device=existing.device
+        if device == existing.device
+        else _free_device(state, subject, device, existing, existing.name),
         ipam=(_updated_block(state, facts, subject, existing, spec),),
         internal=existing.internal if spec.internal is None else spec.internal,
         attachable=existing.attachable if spec.attachable is None else spec.attachable,
@@ -332,8 +342,16 @@ def _refuse_overlap(state: State, facts: Facts, subject: str, block: IpamBlock, 
         )
 
 
-def _free_device(state: State, subject: str, device: str, existing: Network | None) -> str:
+def _free_device(state: State, subject: str, device: str, existing: Network | None, name: str) -> str:
     _validate.interface(subject, _options.BRIDGE_NAME, device)
+    if device == PREDEFINED_BRIDGE_DEVICE and name != PREDEFINED_BRIDGE:
+        raise InvalidInput(
+            subject,
+            _options.BRIDGE_NAME,
+            device,
+            f'is the bridge of the predefined network "{PREDEFINED_BRIDGE}"',
+            "choose another name",
+        )
     for other in state.networks.values():
         if other.device == device and (existing is None or other.name != existing.name):
             raise InvalidInput(
@@ -349,6 +367,14 @@ def _device(identity: str) -> str:
 def _connect_all(state: State, facts: Facts, network: Network, spec: NetworkSpec) -> None:
     _refuse_repeats(f'network "{network.name}": endpoint of', "endpoints", [each.container for each in spec.endpoints])
     absent = {each.container for each in spec.endpoints if each.state == "absent"}
+    for container in absent.intersection(spec.connected or ()):
+        raise InvalidInput(
+            f'network "{network.name}"',
+            "connected",
+            container,
+            "is listed in endpoints as absent",
+            "take it out of one of the two",
+        )
     present = [each for each in spec.endpoints if each.state == "present"]
     named = {each.container for each in present}
     if spec.connected is not None and not spec.appends:

@@ -61,6 +61,7 @@ class MappingSpec:
                     "is an IPv6 address, which networks don't have yet",
                     "use IPv4",
                 )
+            _refuse_unusable(subject, port)
         network = params.get("network")
         return cls(
             container=container,
@@ -117,6 +118,20 @@ def _serves(mapping: PortMapping, port: PublishedPort) -> bool:
     first, last = port.host_ports
     # A port that was chosen here, and is now asked for by its number, becomes a given one.
     return first <= mapping.host_port <= last and (first == last or not mapping.random)
+
+
+def _refuse_unusable(subject: str, port: PublishedPort) -> None:
+    """No host has these for an address; loopback and the wildcard are meant."""
+    if port.host_ip is None or port.host_ip in WILDCARDS or ipaddress.ip_address(port.host_ip).is_loopback:
+        return
+    for special in _ipam.overlaps(port.host_ip, _ipam.UNUSABLE):
+        raise InvalidInput(
+            subject,
+            "published_ports",
+            port.host_ip,
+            f"is in {special}, which is not for hosts",
+            "give an address of the host, or leave it out",
+        )
 
 
 def _choices(port: PublishedPort) -> int:
@@ -211,7 +226,7 @@ def _assumption(state: State, facts: Facts, spec: MappingSpec) -> str | None:
     container = state.containers.get(spec.container)
     if container is None:
         missing = "there is no such container yet"
-    elif container.mode != "bridge" or not spec.ports:
+    elif not container.owns_namespace or not spec.ports:
         return None
     elif spec.network is not None and (spec.network, spec.container) not in state.endpoints:
         missing = f"it is not on the network {quoted(spec.network)} yet"

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from .._errors import listed
 from .._facts import Facts
 from .._model import Network
 from .._state import State
@@ -58,15 +59,22 @@ def _prune_containers(state: State, facts: Facts, pruned: Pruned) -> None:
 
 
 def _why_container_stays(state: State, facts: Facts, name: str) -> str | None:
-    if state.containers[name].mode == "host":
+    if _is_on_host(state, name):
         return "it is a handle on the host's own namespace"
     sharers = state.sharers_of(name)
     if sharers:
         return "its namespace is shared by " + ", ".join(f'"{sharer}"' for sharer in sharers)
     processes = facts.processes_in(name)
     if processes:
-        return "it is used by " + ", ".join(processes)
+        return "it is used by " + listed(processes)
     return None
+
+
+def _is_on_host(state: State, name: str) -> bool:
+    container = state.containers[name]
+    while container.mode == "container":
+        container = state.containers[str(container.target)]
+    return container.mode == "host"
 
 
 def _prune_networks(state: State, pruned: Pruned) -> None:

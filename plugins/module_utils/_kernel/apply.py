@@ -19,8 +19,13 @@ def apply(kernel: Kernel, plan: Plan, backend: Backend) -> None:
         carry_out(kernel, step)
     if plan.firewall is not None:
         swap(backend, plan.firewall)
-    for step in (*plan.links, *plan.settings, *plan.farewell):
+    for step in plan.links:
         carry_out(kernel, step)
+    sysctls = [step.thing for step in plan.settings if isinstance(step.thing, Sysctl)]
+    kernel.sysctls.write_all(sysctls)
+    for step in (*plan.settings, *plan.farewell):
+        if not isinstance(step.thing, Sysctl):
+            carry_out(kernel, step)
     announce(kernel.namespaces, (*plan.links, *plan.settings))
 
 
@@ -29,7 +34,7 @@ def swap(backend: Backend, firewall: FirewallSwap) -> None:
 
 
 def carry_out(kernel: Kernel, step: Step) -> None:
-    """One step other than the firewall's."""
+    """One step other than the firewall's and the sysctls'."""
     _ACTIONS[type(step.thing), step.verb](kernel, step)
 
 
@@ -67,6 +72,4 @@ _ACTIONS: dict[tuple[type, str], Callable[[Kernel, Step], None]] = {
     (Address, DELETE): lambda kernel, step: kernel.netlink.remove_address(step.thing),
     (Route, CREATE): lambda kernel, step: kernel.netlink.add_route(step.thing),
     (Route, DELETE): lambda kernel, step: kernel.netlink.remove_route(step.thing),
-    (Sysctl, CREATE): lambda kernel, step: kernel.sysctls.write(step.thing),
-    (Sysctl, UPDATE): lambda kernel, step: kernel.sysctls.write(step.thing),
 }

@@ -13,6 +13,7 @@ from .._facts import Listener
 from .._hostconfig import HOST, OWNER_PREFIX
 from .._ledger import Ledger
 from . import Kernel, sockets
+from .netlink import mark_of
 
 DEFAULT_EPHEMERAL = (49153, 65535)  # Docker's, where the kernel doesn't say
 
@@ -93,7 +94,7 @@ class HostFacts:
 
 
 def _is_ours(link) -> bool:
-    return (link.get_attr("IFLA_IFALIAS") or "").startswith(OWNER_PREFIX)
+    return mark_of(link).startswith(OWNER_PREFIX)
 
 
 def _nameservers() -> list[str]:

@@ -57,17 +57,16 @@ class Netlink:
         return frozenset(message.get_attr("IFA_LOCAL") or message.get_attr("IFA_ADDRESS") for message in messages)
 
     def routes(self, namespace: str, names: dict[int, str]) -> list[Route]:
-        """The unicast routes of the main table on the links that ``names`` (index → name) lists.
+        """The routes of the main table; ``names`` has the names of links by index.
 
-        One without a gateway has the unspecified address for it.
+        One without a gateway has the unspecified address for it; one without a single link (unreachable, multipath) an
+        empty name.
         """
         found = []
         for message in self._main_table(namespace):
-            link = names.get(message.get_attr("RTA_OIF"))
-            if link:
-                nowhere = "::" if message["family"] == socket.AF_INET6 else "0.0.0.0"
-                gateway = message.get_attr("RTA_GATEWAY") or nowhere
-                found.append(Route(namespace, link, _destination(message) or "default", gateway))
+            nowhere = "::" if message["family"] == socket.AF_INET6 else "0.0.0.0"
+            link, gateway = names.get(message.get_attr("RTA_OIF"), ""), message.get_attr("RTA_GATEWAY") or nowhere
+            found.append(Route(namespace, link, _destination(message) or "default", gateway))
         return found
 
     def foreign_routes(self, namespace: str, ours: Callable[[str], bool]) -> list[tuple[str, bool]]:
@@ -107,8 +106,9 @@ class Netlink:
             own = {"address": outer.mac} if outer.mac else {}
             self._ask(
                 outer.namespace,
-                f'create "{outer.name}" with its other end "{inner.name}" in container "{inner.namespace}"',
+                f'create "{outer.name}" with its other end "{inner.name}"',
                 lambda ip: ip.link("add", kind="veth", ifname=outer.name, mtu=outer.mtu, peer=peer, **own),
+                container=inner.namespace,
             )
         index = self._index(outer.namespace, outer.name)
         settings = {"ifalias": outer.owner, "state": "up" if outer.up else "down"}
@@ -204,10 +204,13 @@ class Netlink:
             if missing_ok and error.code == errno.ENODEV:
                 return None
             raise KernelError(
-                f'{_where(namespace)}: the interface "{name}" can\'t be found: {error.args[-1]}'
+                f'{_where(namespace)}: the interface "{name}" can\'t be found: {error.args[-1]}; run the task again',
+                container=namespace,
             ) from error
 
-    def _ask(self, namespace: str, what: str, request: Callable[[Any], Any], missing_ok: bool = False) -> None:
+    def _ask(
+        self, namespace: str, what: str, request: Callable[[Any], Any], missing_ok: bool = False, container: str = ""
+    ) -> None:
         from pyroute2.netlink.exceptions import NetlinkError
 
         try:
@@ -215,7 +218,11 @@ class Netlink:
         except NetlinkError as error:
             if missing_ok and error.code == errno.ENODEV:
                 return
-            raise KernelError(f"{_where(namespace)}: the kernel refused to {what}: {error.args[-1]}") from error
+            inside = container or namespace
+            raise KernelError(
+                f"{_where(inside)}: the kernel refused to {what}: {error.args[-1]}; see what was changed there by hand",
+                container=inside,
+            ) from error
 
     def _dump(self, namespace: str, request: Callable[[Any], Iterable[Any]]) -> list[Any]:
         """All messages of a dump; one that a change interrupts is asked for again (NLM_F_DUMP_INTR)."""
@@ -228,7 +235,8 @@ class Netlink:
                 self.forget(namespace)  # what is left of the dump would be taken for the next answer
                 if attempt == DUMP_ATTEMPTS - 1:
                     raise KernelError(
-                        f"{_where(namespace)}: the kernel's tables can't be read: {error.args[-1]}; run the task again"
+                        f"{_where(namespace)}: the kernel's tables can't be read: {error.args[-1]}; run the task again",
+                        container=namespace,
                     ) from error
         raise AssertionError("not reached")
 
@@ -259,7 +267,7 @@ def read_link(namespace: str, message: Any, names: dict[int, str]) -> tuple[int,
         namespace=namespace,
         name=message.get_attr("IFLA_IFNAME"),
         kind=kind,
-        owner=message.get_attr("IFLA_IFALIAS") or "",
+        owner=mark_of(message),
         mtu=message.get_attr("IFLA_MTU"),
         mac=message.get_attr("IFLA_ADDRESS"),
         master=names.get(message.get_attr("IFLA_MASTER")),
@@ -268,6 +276,18 @@ def read_link(namespace: str, message: Any, names: dict[int, str]) -> tuple[int,
         up=bool(message["flags"] & IFF_UP),
     )
     return message["index"], message.get_attr("IFLA_LINK") or 0, link
+
+
+def mark_of(message: Any) -> str:
+    """A link's alias, which anybody may have set to bytes of any kind."""
+    alias = message.get_attr("IFLA_IFALIAS") or ""
+    return alias.decode("utf-8", "replace") if isinstance(alias, bytes) else alias
+
+
+def other_names(message: Any) -> list[str]:
+    """The alternative names of a link, which are as taken as its first one."""
+    properties = message.get_attr("IFLA_PROP_LIST")
+    return properties.get_attrs("IFLA_ALT_IFNAME") if properties else []
 
 
 def _destination(message: Any) -> str:

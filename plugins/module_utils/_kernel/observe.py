@@ -12,7 +12,7 @@ from .._firewall import Backend
 from .._hostconfig import HOST, OWNER_PREFIX, STALE, Address, HostConfig, Link, Namespace, Route, Sysctl
 from .._ledger import Ledger
 from . import Kernel
-from .netlink import read_link
+from .netlink import other_names, read_link
 
 UNFINISHED = OWNER_PREFIX + "unfinished"  # stands in for the mark that a killed run had not set yet
 
@@ -140,16 +140,18 @@ def _look_into(kernel: Kernel, scope: Scope, namespace: str, seen: _Seen) -> Non
             link = _joined(scope, seen, index, peer, link)
         if link.owned or link.key in scope.links:
             links[index] = (peer, link)
+        for name in other_names(message):
+            if (namespace, name) in scope.links and not link.owned:
+                links[-index] = (0, replace(link, name=name))
     seen.links[namespace] = links
     ours = {index: link.name for index, (_peer, link) in links.items() if link.owned}
     if ours:
         seen.addresses += kernel.netlink.addresses(namespace, ours)
     if namespace in scope.routed:
         routes = kernel.netlink.routes(namespace, names)
-        seen.routes += [route for route in routes if route.link in ours.values()]
-        seen.foreign_routes += [
-            route for route in routes if route.destination == "default" and route.link not in ours.values()
-        ]
+        own = set(ours.values())
+        seen.routes += [route for route in routes if route.link in own]
+        seen.foreign_routes += [each for each in routes if each.destination == "default" and each.link not in own]
 
 
 def _joined(scope: Scope, seen: _Seen, index: int, peer_index: int, inner: Link) -> Link:
@@ -157,7 +159,10 @@ def _joined(scope: Scope, seen: _Seen, index: int, peer_index: int, inner: Link)
     its_peer, outer = seen.links[HOST].get(peer_index, (0, None))
     if outer is None or outer.kind != "veth" or its_peer != index:
         return inner
-    if outer.owner != inner.owner and scope.homes.get(outer.owner) != inner.namespace:
+    # Its own mark counts only where nothing else says whose end it is: a container may forge it.
+    if scope.homes.get(outer.owner, inner.namespace) != inner.namespace:
+        return inner
+    if outer.owner not in scope.homes and outer.owner != inner.owner:
         return inner
     if outer.owned:
         seen.links[HOST][peer_index] = (its_peer, replace(outer, peer=inner.key))

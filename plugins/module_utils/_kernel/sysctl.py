@@ -6,11 +6,11 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from .._errors import KernelError
 from .._hostconfig import Sysctl, Traits
-from .._ledger import FORWARDING
+from .._settings import FORWARDING, link_in, on_link, rank, written_in_turn
 from .namespaces import Namespaces
 
 ROOT = "/proc/sys"
@@ -31,21 +31,36 @@ class Sysctls:
             values = {path: _read(path) for path in paths}
         return {path: value for path, value in values.items() if value is not None}
 
-    def write(self, sysctl: Sysctl) -> None:
-        with self._namespaces.inside(sysctl.namespace):
-            self.replaced.setdefault(sysctl.key, _read(sysctl.path) or "")
-            fault = _write(sysctl.path, sysctl.value)
-        if fault is not None:
+    def write_all(self, sysctls: Sequence[Sysctl]) -> None:
+        """All in this order; what they replace is remembered as it is before the first of them."""
+        for sysctl in sysctls:
+            with self._namespaces.inside(sysctl.namespace):
+                self.replaced.setdefault(sysctl.key, _read(sysctl.path) or "")
+        for sysctl, fault in written_in_turn(sysctls, self.write).items():
             where = f'container "{sysctl.namespace}"' if sysctl.namespace else "host"
-            raise KernelError(f'{where}: sysctl {sysctl.path} can\'t be set to "{sysctl.value}": it {fault}')
+            raise KernelError(
+                f'{where}: sysctl {sysctl.path} can\'t be set to "{sysctl.value}": it {fault}',
+                container=sysctl.namespace,
+            )
+
+    def write(self, sysctl: Sysctl) -> str | None:
+        """What speaks against the value, in words, or None."""
+        with self._namespaces.inside(sysctl.namespace):
+            return _write(sysctl.path, sysctl.value)
 
     def tried(self, values: Mapping[str, str]) -> dict[str, str]:
-        """What speaks against each value, in words; tried out in a namespace that nobody else sees."""
+        """What speaks against each value, in words; tried out in a namespace that nobody else sees.
+
+        Settings of links are tried on its loopback, which takes what others take but for a few, such as MTUs.
+        """
         if not values:
             return {}
+        places = {path: path if link_in(path) is None else on_link(path, "lo") for path in values}
         with self._namespaces.apart():
-            faults = {path: _write(_on_loopback(path), value) for path, value in values.items()}
-        return {path: fault for path, fault in faults.items() if fault is not None}
+            faults = written_in_turn(sorted(values, key=rank), lambda path: _write(places[path], values[path]))
+            kept = [path for path, place in places.items() if place == path and path not in faults]
+            faults.update((path, fault) for path in kept for fault in (_differs(path, values[path]),) if fault)
+        return faults
 
     def forwarding_followers(self) -> dict[str, str]:
         """Host values that switching forwarding on and off again would not bring back."""
@@ -69,14 +84,6 @@ def read_traits() -> Traits:
     )
 
 
-def _on_loopback(path: str) -> str:
-    """The same setting of the one interface that every namespace has; all interfaces take the same values."""
-    parts = path.split("/")
-    if len(parts) == 5 and parts[2] in ("conf", "neigh") and parts[3] not in ("all", "default"):
-        parts[3] = "lo"
-    return "/".join(parts)
-
-
 def _write(path: str, value: str) -> str | None:
     """What went wrong, in words. A value that reads back otherwise would differ from what is wanted for ever."""
     if _read(path) is None:
@@ -88,6 +95,10 @@ def _write(path: str, value: str) -> str | None:
         return "takes ASCII only"
     except OSError as error:
         return f"is refused by the kernel ({error.strerror})"
+    return _differs(path, value)
+
+
+def _differs(path: str, value: str) -> str | None:
     found = _read(path)
     return None if found == value else f'reads back as "{found}"'
 

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 
 from .. import _options
 from .._hostconfig import HOST, Sysctl, Traits
-from .._ledger import FORWARDING, Ledger
+from .._ledger import Ledger
 from .._model import Network
+from .._settings import FORWARDING
 from .._state import State
 
 IPV6_MTU = 1280  # RFC 8200, section 5
