@@ -35,8 +35,8 @@ options:
 notes:
   - Needs root on the managed host.
   - Every run compares the whole declared state of the host with what the kernel holds, and repairs what differs.
-  - In check mode a task does not find what earlier tasks of the play only pretended to make. Where it can, it takes that
-    on trust, with a warning.
+  - In check mode a task does not find what earlier tasks of the play only pretended to make. Where it can, it takes
+    that on trust, with a warning.
   - A container may change its own interfaces, routes and settings. What keeps its declared state from being restored
     fails tasks about that container or its networks, and is a warning in others.
 """
