@@ -98,4 +98,5 @@ def _version_of(library: str) -> tuple[int, ...] | None:
         version = importlib.metadata.version(library)
     except importlib.metadata.PackageNotFoundError:  # there, but not as a package: its version is anybody's guess
         return LIBRARIES[library]
-    return tuple(int(part) for part in re.findall(r"[0-9]+", version)[:3])
+    # None where an uninstall left the package's folder behind.
+    return tuple(int(part) for part in re.findall(r"[0-9]+", version or "")[:3])

@@ -100,7 +100,7 @@ class _Run:
             target = left_alone(needed, present, left) if left else needed
             plan = make_plan(target, present)
             result = Result(self._declared, state, plan, outcome, _warnings(items, left))
-            if check_mode or not (result.changed or self._is_owed(state)):
+            if check_mode or not (result.changed or self._is_owed(state, target)):
                 return result
             try:
                 self._carry_out(result, target, old, present)
@@ -111,9 +111,10 @@ class _Run:
                     raise
                 left[error.container] = str(error)
 
-    def _is_owed(self, state: State) -> bool:
+    def _is_owed(self, state: State, wanted: HostConfig) -> bool:
         """Whether a run that was killed has left claims in the ledger that nothing stands behind any more."""
-        return bool(self._ledger.pending) or any(name not in state.containers for name in self._ledger.namespaces)
+        abandoned = any(name not in state.containers for name in self._ledger.namespaces)
+        return bool(self._ledger.pending or wanted.owed) or abandoned
 
     def _render(self, state: State) -> HostConfig:
         return render(state, self._ledger, self._backend, self._traits)

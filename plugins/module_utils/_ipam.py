@@ -38,6 +38,11 @@ def mac_address(*parts: object) -> str:
     return ":".join(f"{byte:02x}" for byte in (0x02, *digest[:5]))
 
 
+def bridge_mac(network_id: str) -> str:
+    """The hardware address of a network's bridge."""
+    return mac_address(network_id, "bridge")
+
+
 def unique_id(taken: Callable[[str], bool], *parts: object) -> str:
     """The first ID of a series over the parts that ``taken`` does not know."""
     attempt = 0

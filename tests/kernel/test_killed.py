@@ -170,3 +170,24 @@ def test_what_somebody_makes_later_is_not_taken_for_what_a_killed_run_made(
     before = used.snapshot()
     assert not used.once(*FRONT)["changed"]
     same(before, used.snapshot(), "something of somebody else's was touched")
+
+
+BATCH: Task = ("netns_bridge", {"containers": [{"name": "batch", "mode": "none"}]})
+PORT_START = "/proc/sys/net/ipv4/ip_unprivileged_port_start"
+LOW_PORTS: Task = (
+    "netns_bridge",
+    {"containers": [{"name": "batch", "mode": "none", "sysctls": {"net.ipv4.ip_unprivileged_port_start": 80}}]},
+)
+SAVED = 4  # the moment after the ledger was written; one more than elsewhere, for the namespace to try a setting in
+
+
+def test_setting_that_a_killed_run_saved_but_did_not_touch_is_not_put_back_later(used: Managed) -> None:
+    carry_out(used, [BATCH])
+    before = used.snapshot()
+    kill_at(used, LOW_PORTS, SAVED)
+    assert len(rows(used, "saved_sysctl")) == 2
+    carry_out(used, [FRONT])
+    same(before, used.snapshot(), "something is left of the killed run")
+    used.sh(f"echo 500 >{PORT_START}", netns="batch")
+    assert not used.once(*FRONT)["changed"]
+    assert used.sh(f"cat {PORT_START}", netns="batch") == "500\n"

@@ -118,3 +118,14 @@ def test_any_task_switches_ipv6_off_again_on_a_link_that_somebody_narrowed(manag
     assert ipv6(managed)[:2] == [{}, {}]
     assert managed.network_prune(networks=False)["changed"]
     assert mtus(managed) == {1500} and off(managed)
+
+
+def test_setting_of_ipv6_on_a_link_that_becomes_too_narrow_for_it_stops_no_other_task(managed: Managed) -> None:
+    managed.container_network(**NETWORK, **options(1500))
+    sysctls = {"net.ipv6.conf.eth0.hop_limit": 50}
+    managed.run("netns_bridge", containers=[{"name": "web", "sysctls": sysctls}], framed=False)
+    managed.once("container_network", {"name": "narrow", **options(1000)})
+    result = managed.once("container_network", {"name": "other"})
+    assert not result.get("failed"), result["msg"]
+    result = managed.once("container_network", {"name": "narrow", **options(1500)})
+    assert not result.get("failed"), result["msg"]

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from unit.support import Declaration, refused
 
+from ansible_collections.bridgework.network.plugins.module_utils import _ipam
+
 NAMES = [f"c{number:04}" for number in range(1023)]
 
 
@@ -125,3 +127,14 @@ class TestDerivedMac:
         host.network("blue", endpoints=[{"container": "db0", "mac_address": "02:00:00:00:00:01"}])
         host.network("blue", connected=["web"], appends=True)
         assert host.endpoint("blue", "web").mac == mac
+
+
+def test_mac_of_the_bridge_is_no_containers() -> None:
+    host = Declaration()
+    host.network("blue")
+    mac = _ipam.bridge_mac(host["blue"].id)
+    with refused(
+        f'network "blue": endpoint of "web": mac_address "{mac}" is that of the network\'s bridge; '
+        "leave mac_address out to get one of its own"
+    ):
+        host.network("blue", endpoints=[{"container": "web", "mac_address": mac}])

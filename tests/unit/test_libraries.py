@@ -152,3 +152,10 @@ def test_library_that_does_not_tell_its_version_will_do(site: Site, name: str) -
     """Copied into place, or frozen."""
     site.drop_metadata(name)
     assert site.refusal() is None
+
+
+@pytest.mark.parametrize("name", ["pyroute2", "netaddr"])
+def test_library_with_the_folder_of_another_that_was_uninstalled_badly_is_too_old(site: Site, name: str) -> None:
+    site.drop_metadata(name)
+    (site._directory / f"{name}-9.9.dist-info").mkdir()
+    assert tells(site.refusal(), name)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pyroute2
 import pytest
-from pyroute2.netlink import NLM_F_MULTI
+from pyroute2.netlink import NLM_F_DUMP_INTR, NLM_F_MULTI
 from pyroute2.netlink.exceptions import NetlinkDumpInterrupted
 
 from ansible_collections.bridgework.network.plugins.module_utils._errors import KernelError
@@ -160,3 +160,24 @@ def test_tables_can_be_read_after_that_error(kernel: Kernel, netlink: Netlink) -
     with pytest.raises(KernelError):
         netlink.links("web")
     assert netlink.links("web") == TABLES["links"]
+
+
+def marked(socket: Socket, table: str) -> Iterator[Message]:
+    """As pyroute2 0.9 hands out a dump that was interrupted: whole, with the kernel's mark on the rest of it."""
+    socket._kernel.asked += 1
+    if socket._kernel.interruptions:
+        socket._kernel.interruptions -= 1
+        message = Message(**{key: value for key, value in TABLES[table][0].items() if key != "header"})
+        message["header"] = {"flags": NLM_F_DUMP_INTR}
+        yield message
+        return
+    yield from TABLES[table]
+
+
+def test_dump_that_is_marked_as_interrupted_is_asked_for_again(
+    kernel: Kernel, netlink: Netlink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Socket, "_dump", marked)
+    kernel.interruptions = 1
+    assert netlink.links("web") == TABLES["links"]
+    assert kernel.asked == 2

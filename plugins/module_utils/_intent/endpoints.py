@@ -220,6 +220,14 @@ def _address(state: State, network: Network, container: str, spec: EndpointSpec)
 def _free_mac(state: State, network: Network, subject: str, spec: EndpointSpec) -> str | None:
     if spec.mac_address is None:
         return None
+    if spec.mac_address == _ipam.bridge_mac(network.id):
+        raise InvalidInput(
+            subject,
+            "mac_address",
+            spec.mac_address,
+            "is that of the network's bridge",
+            "leave mac_address out to get one of its own",
+        )
     for endpoint in state.endpoints.at(("mac", spec.mac_address)):
         if (endpoint.network, endpoint.container) != (network.name, spec.container):
             raise InvalidInput(

@@ -19,6 +19,7 @@ IFF_UP = 1
 OPEN_SOCKETS = 64
 TABLE_MAIN = 254  # RT_TABLE_MAIN, include/uapi/linux/rtnetlink.h
 LOOPBACK_INDEX = 1
+NLM_F_DUMP_INTR = 0x10  # include/uapi/linux/netlink.h
 DUMP_ATTEMPTS = 20
 
 
@@ -226,11 +227,15 @@ class Netlink:
 
     def _dump(self, namespace: str, request: Callable[[Any], Iterable[Any]]) -> list[Any]:
         """All messages of a dump; one that a change interrupts is asked for again (NLM_F_DUMP_INTR)."""
-        from pyroute2.netlink.exceptions import NetlinkError
+        from pyroute2.netlink.exceptions import NetlinkDumpInterrupted, NetlinkError
 
         for attempt in range(DUMP_ATTEMPTS):
             try:
-                return list(request(self._socket(namespace)))
+                messages = list(request(self._socket(namespace)))
+                # pyroute2 0.9 raises nothing.
+                if any(message["header"]["flags"] & NLM_F_DUMP_INTR for message in messages):
+                    raise NetlinkDumpInterrupted()
+                return messages
             except NetlinkError as error:
                 self.forget(namespace)  # what is left of the dump would be taken for the next answer
                 if attempt == DUMP_ATTEMPTS - 1:

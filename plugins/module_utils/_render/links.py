@@ -50,7 +50,7 @@ def _bridge(found: Links, network: Network) -> None:
             kind="bridge",
             owner=network_owner(network.name),
             mtu=_options.mtu(network.options),
-            mac=_ipam.mac_address(network.id, "bridge"),
+            mac=_ipam.bridge_mac(network.id),
         )
     )
     for block in network.ipam:
