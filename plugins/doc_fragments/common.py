@@ -41,13 +41,32 @@ notes:
     fails tasks about that container or its networks, and is a warning in others.
 """
 
+    INFO = r"""
+requirements:
+  - "Python 3.9 or later"
+  - "pyroute2 >= 0.7.2"
+  - "netaddr >= 0.8"
+attributes:
+  check_mode:
+    description: Can run in C(check_mode), and changes nothing in any mode.
+    support: full
+  diff_mode:
+    description: Changes nothing, so there is no diff.
+    support: N/A
+  idempotent:
+    description: Changes nothing.
+    support: full
+notes:
+  - Needs root on the managed host.
+"""
+
     IPAM_CONFIG = r"""
 options:
   ipam_config:
     description:
-      - The subnet of the network and how addresses are given out in it. A bridge takes one block.
-      - Without it a free subnet is chosen from Docker's default pools, which overlaps no other network, no route and
-        no name server of the host.
+      - The subnets of the network and how addresses are given out in them. A bridge takes one of each family.
+      - Without one a free subnet is chosen from Docker's default pools (IPv4) or the host's own unique local prefix
+        (IPv6), which overlaps no other network, no route and no name server of the host.
       - For a network that exists, only the keys that are given are compared.
     type: list
     elements: dict

@@ -11,7 +11,7 @@ from typing import Any, Callable
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
-from ._converge import Intent, Result, converge
+from ._converge import Intent, Result, converge, look
 from ._errors import BridgeworkError
 from ._intent import Item
 from ._report import actions, diff, item_changed, touched
@@ -54,6 +54,22 @@ def run(
     if errors:
         module.fail_json(msg="; ".join(errors), **found)
     module.exit_json(**found)
+
+
+def show(
+    module: AnsibleModule,
+    read: Callable[[dict[str, Any]], Any],
+    view_of: Callable[[Any], Intent],
+    results: Callable[[Any, Any], dict[str, Any]],
+) -> None:
+    """A module that only looks, from its arguments to its exit."""
+    _require_libraries(module)
+    try:
+        spec = read(module.params)
+        found = look(view_of(spec))
+    except BridgeworkError as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(changed=False, **results(spec, found))
 
 
 def item_results(items: list[Item], result: Result, key: str, shape: Callable[..., Any]) -> list[dict[str, Any]]:

@@ -36,20 +36,22 @@ def find_conflicts(wanted: HostConfig, present: HostConfig) -> list[Conflict]:
 def without_waiting(wanted: HostConfig, old: HostConfig, present: HostConfig) -> HostConfig:
     """What is wanted, without the settings of interfaces that were there when these were declared, and will not be.
 
-    They wait for an interface of that name to come back.
+    They wait for an interface of that name to come back. So do those of the host's uplinks.
     """
 
     def waits(key: tuple[str, str]) -> bool:
-        return key in old.sysctls and not _will_be_there(wanted, present, *key)
+        return (key in old.sysctls or key[0] == HOST) and not _will_be_there(wanted, present, *key)
 
     return replace(wanted, sysctls={key: each for key, each in wanted.sysctls.items() if not waits(key)})
 
 
 def _will_be_there(wanted: HostConfig, present: HostConfig, namespace: str, path: str) -> bool:
-    """Whether the interface of a container's setting, if it has one, is there when all else is as it is wanted."""
+    """Whether the interface of a setting, if it has one, is there when all else is as it is wanted."""
     link = link_in(path)
-    if namespace == HOST or link in (None, "lo") or (namespace, link) in wanted.links:
+    if link in (None, "lo") or (namespace, link) in wanted.links:
         return True
+    if namespace == HOST:
+        return (namespace, path) in present.sysctls
     holder = present.namespaces.get(namespace)
     if holder is None or is_replaced(wanted.namespaces[namespace], holder) or (namespace, path) not in present.sysctls:
         return False

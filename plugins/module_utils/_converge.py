@@ -29,7 +29,7 @@ from ._ledger import Ledger, SavedSysctl
 from ._lock import run_lock
 from ._plan import CREATE, UPDATE, Plan, make_plan
 from ._render import render
-from ._settings import FORWARDING
+from ._settings import LEADERS
 from ._state import State
 from ._store import Store
 
@@ -57,13 +57,28 @@ def converge(intent: Intent[Outcome], check_mode: bool = False, firewall_backend
 
     Raises BridgeworkError, and has then left the host and the declared state as they were.
     """
-    if os.geteuid() != 0:
-        raise HostError(f"user id {os.geteuid()}: network namespaces need root; run the task with become: true")
+    _require_root()
     try:
         with run_lock(check_mode), Kernel() as kernel:
             return _Run(kernel, Store(), choose(firewall_backend)).run(intent, check_mode)
     except OSError as error:
         raise KernelError(f"the host refused to be looked at, and is as it was before: {error}") from error
+
+
+def look(view: Intent[Outcome]) -> Outcome:
+    """What a view makes of the declared state and the host's facts; nothing is changed, and nothing waits."""
+    _require_root()
+    try:
+        with Kernel() as kernel:
+            state, ledger = Store().load()
+            return view(state, HostFacts(kernel, ledger, check_mode=False))
+    except OSError as error:
+        raise KernelError(f"the host refused to be looked at: {error}") from error
+
+
+def _require_root() -> None:
+    if os.geteuid() != 0:
+        raise HostError(f"user id {os.geteuid()}: network namespaces need root; run the task with become: true")
 
 
 def redeclared(before: State, after: State) -> bool:
@@ -85,8 +100,7 @@ class _Run:
         facts = HostFacts(self._kernel, self._ledger, check_mode)
         outcome = intent(state, facts)
         wanted, old = self._render(state), self._render(self._declared)
-        if wanted.firewall:
-            self._backend.require()
+        self._backend.require(wanted.firewall)
         items = items_of(outcome)
         is_about = _is_about(items, self._declared, state)
         left: dict[str, str] = {}  # containers, and why they are left alone
@@ -156,10 +170,10 @@ class _Run:
             elif step.verb == UPDATE and isinstance(thing, Sysctl) and _outlives_us(thing, wanted):
                 assert isinstance(step.before, Sysctl)
                 ledger.sysctls.setdefault(thing.key, SavedSysctl(step.before.value))
-                if thing.key == (HOST, FORWARDING):
-                    followers = self._kernel.sysctls.forwarding_followers()
+                if thing.namespace == HOST and thing.path in LEADERS:
+                    followers = self._kernel.sysctls.followers(thing.path)
                     for path, value in followers.items():
-                        ledger.sysctls.setdefault((HOST, path), SavedSysctl(value, FORWARDING))
+                        ledger.sysctls.setdefault((HOST, path), SavedSysctl(value, thing.path))
         return ledger
 
     def _settle(self, announced: Ledger, result: Result, wanted: HostConfig) -> Ledger:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
 
 
@@ -54,3 +55,9 @@ def quoted(value: object) -> str:
     """A value as users see it in an error: on one line, whatever it contains."""
     text = str(value)
     return '"' + text.encode("unicode_escape").decode("ascii").replace('"', '\\"') + '"'
+
+
+def did_you_mean(word: str, known: Sequence[str]) -> str:
+    """A remedy that names what was probably meant."""
+    near = [each for each in known if each.rpartition(".")[2] == word] or difflib.get_close_matches(word, known, n=1)
+    return f"did you mean {near[0]}?" if near else "use one of: " + ", ".join(known)

@@ -6,7 +6,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from ._hostconfig import Route
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,9 @@ class Facts(Protocol):
     def connected_subnets(self) -> Sequence[str]:
         """Subnets that the host reaches directly, by interfaces that are not ours."""
 
+    def has_ipv6(self) -> bool:
+        """Whether the kernel has IPv6."""
+
     def local_addresses(self) -> frozenset[str]:
         """The host's own addresses."""
 
@@ -51,6 +57,15 @@ class Facts(Protocol):
 
     def has_namespace(self, container: str) -> bool:
         """Whether ``/run/netns/NAME`` exists, whoever made it."""
+
+    def namespace_inode(self, container: str) -> int | None:
+        """The inode of the namespace that ``/run/netns/NAME`` leads to; of the host's own for ""; None without one."""
+
+    def routes_in(self, container: str) -> Sequence[Route]:
+        """The routes of the main table in the container's namespace."""
+
+    def to_utc(self, local: Any) -> Any:
+        """A datetime without an offset, taken as the host's local time."""
 
     def processes_in(self, container: str) -> list[str]:
         """Processes that live in the container's namespace, as ``name (pid N)``."""

@@ -141,10 +141,15 @@ Held = Union[Namespace, Link, Address, Route, Sysctl, FirewallLine]
 
 @dataclass(frozen=True)
 class Traits:
-    """What kind of kernel it is; ``bridge_netfilter``: frames between ports of a bridge pass the IP firewall."""
+    """What kind of kernel it is.
+
+    ``heeds_ra``: the host's links that router advertisements configure; ``may_heed_ra``: those for which that was not
+    switched off.
+    """
 
     ipv6: bool = True
-    bridge_netfilter: bool = False
+    heeds_ra: frozenset[str] = frozenset()
+    may_heed_ra: frozenset[str] = frozenset()
 
 
 @dataclass

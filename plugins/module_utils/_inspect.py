@@ -6,32 +6,96 @@ from __future__ import annotations
 
 from typing import Any
 
-from ._model import IpamBlock, Network, PortMapping
+from . import _ipam
+from ._facts import Facts
+from ._hostconfig import HOST
+from ._model import (
+    PREDEFINED_BRIDGE,
+    PREDEFINED_BRIDGE_DEVICE,
+    PREDEFINED_NETWORKS,
+    Endpoint,
+    IpamBlock,
+    Network,
+    PortMapping,
+)
 from ._state import State
+
+
+def networks(state: State, machine_id: str) -> list[dict[str, Any]]:
+    """All networks in the shape of ``docker network inspect``; predefined ones also where nothing uses them yet."""
+    found = {name: _network(state, each) for name, each in state.networks.items()}
+    for name in PREDEFINED_NETWORKS:
+        found.setdefault(name, _unused(state, name, machine_id))
+    return list(found.values())
 
 
 def network(state: State, name: str) -> dict[str, Any] | None:
     """A network in the shape of ``docker network inspect``; None where there is none of that name."""
     found = state.networks.get(name)
-    if found is None:
-        return None
+    return None if found is None else _network(state, found)
+
+
+def _network(state: State, found: Network) -> dict[str, Any]:
     return {
         "Name": found.name,
         "Id": found.id,
         "Created": found.created,
         "Scope": "local",
         "Driver": found.driver,
-        "EnableIPv4": True,
-        "EnableIPv6": False,
-        "IPAM": {"Driver": "default", "Options": {}, "Config": [_ipam_config(block) for block in found.ipam]},
+        "EnableIPv4": found.block(4) is not None,
+        "EnableIPv6": found.block(6) is not None,
+        "IPAM": {
+            "Driver": found.ipam_driver,
+            "Options": dict(found.ipam_options),
+            "Config": [_ipam_config(block) for block in found.ipam],
+        },
         "Internal": found.internal,
         "Attachable": found.attachable,
         "Ingress": False,
+        "ConfigFrom": {"Network": found.config_from or ""},
+        "ConfigOnly": found.config_only,
+        "Containers": _containers(state, found),
+        "Options": {**({"com.docker.network.bridge.name": found.device} if found.device else {}), **found.options},
+        "Labels": dict(found.labels),
+        "Status": {"IPAM": {"Subnets": {block.subnet: _usage(state, found, block) for block in found.ipam}}},
+    }
+
+
+def _unused(state: State, name: str, machine_id: str) -> dict[str, Any]:
+    """A predefined network that is no link on the host: the modes host and none, and a bridge not made yet."""
+    is_bridge = name == PREDEFINED_BRIDGE
+    containers = [] if is_bridge else [each for each in state.containers.values() if each.mode == name]
+    return {
+        "Name": name,
+        "Id": _ipam.predefined_id(machine_id, name),
+        "Created": "",
+        "Scope": "local",
+        "Driver": {"none": "null"}.get(name, name),
+        "EnableIPv4": True,
+        "EnableIPv6": False,
+        "IPAM": {"Driver": "default", "Options": {}, "Config": []},
+        "Internal": False,
+        "Attachable": False,
+        "Ingress": False,
         "ConfigFrom": {"Network": ""},
         "ConfigOnly": False,
-        "Containers": _containers(state, found),
-        "Options": {"com.docker.network.bridge.name": found.device, **found.options},
-        "Labels": dict(found.labels),
+        "Containers": {
+            each.id: {"Name": each.name, "EndpointID": "", "MacAddress": "", "IPv4Address": "", "IPv6Address": ""}
+            for each in containers
+        },
+        "Options": {"com.docker.network.bridge.name": PREDEFINED_BRIDGE_DEVICE} if is_bridge else {},
+        "Labels": {},
+        "Status": {"IPAM": {"Subnets": {}}},
+    }
+
+
+def _usage(state: State, of: Network, block: IpamBlock) -> dict[str, int]:
+    """Addresses of the subnet that somebody has, gateway and auxiliary ones included, and those left to give out."""
+    used = {block.gateway, *block.aux_addresses.values()}
+    used |= {address for endpoint in state.endpoints_on(of.name) for address in endpoint.addresses}
+    return {
+        "IPsInUse": _ipam.count_in(block.subnet, used),
+        "DynamicIPsAvailable": _ipam.count_free(block, used),
     }
 
 
@@ -53,10 +117,34 @@ def container(state: State, name: str) -> dict[str, Any] | None:
                 "addresses": list(endpoint.addresses),
                 "mac_address": endpoint.mac,
                 "aliases": list(endpoint.aliases),
+                "links": list(endpoint.links),
+                "link_local_ips": list(endpoint.link_local),
+                "gw_priority": endpoint.gw_priority,
+                "driver_opts": dict(endpoint.driver_opts),
             }
             for endpoint in state.endpoints_of(name)
         },
         "ports": ports(state, name),
+    }
+
+
+def container_now(state: State, facts: Facts, name: str) -> dict[str, Any] | None:
+    """``container``, with what the kernel holds of it now."""
+    found = container(state, name)
+    if found is None:
+        return None
+    inode = facts.namespace_inode(name)
+    others = (each for each in state.containers if each != name)
+    return {
+        **found,
+        "namespace_inode": inode,
+        "namespace_is_the_hosts": inode is not None and inode == facts.namespace_inode(HOST),
+        "shared_with": sorted(each for each in others if inode is not None and facts.namespace_inode(each) == inode),
+        "processes": facts.processes_in(name),
+        "routes": [
+            {"destination": route.destination, "gateway": route.gateway, "interface": route.link}
+            for route in facts.routes_in(name)
+        ],
     }
 
 
@@ -83,14 +171,19 @@ def _ipam_config(block: IpamBlock) -> dict[str, Any]:
 
 
 def _containers(state: State, of: Network) -> dict[str, Any]:
-    prefix = of.ipam[0].subnet.partition("/")[2]
     return {
         state.containers[endpoint.container].id: {
             "Name": endpoint.container,
             "EndpointID": endpoint.id,
             "MacAddress": endpoint.mac,
-            "IPv4Address": f"{endpoint.addresses[0]}/{prefix}",
-            "IPv6Address": "",
+            "IPv4Address": _with_prefix(of, endpoint, 4),
+            "IPv6Address": _with_prefix(of, endpoint, 6),
         }
         for endpoint in state.endpoints_on(of.name)
     }
+
+
+def _with_prefix(network: Network, endpoint: Endpoint, version: int) -> str:
+    """The endpoint's address of a family with its prefix length; empty where there is none."""
+    block, address = network.block(version), endpoint.address(version)
+    return f"{address}/{block.subnet.partition('/')[2]}" if block is not None and address is not None else ""

@@ -53,6 +53,11 @@ def unique_id(taken: Callable[[str], bool], *parts: object) -> str:
         attempt += 1
 
 
+def predefined_id(machine_id: str, name: str) -> str:
+    """The ID of a predefined network, the same before and after it is made."""
+    return identify(machine_id, "predefined network", name)
+
+
 def free_subnet(subject: str, used: Iterable[str], routed: Iterable[str] = ()) -> str:
     """The first subnet of Docker's pools that overlaps none of the used subnets or addresses.
 
@@ -77,6 +82,28 @@ def free_subnet(subject: str, used: Iterable[str], routed: Iterable[str] = ()) -
         "",
         "no free subnet is left in the default pools, of which " + ", ".join(map(str, widest)) + " take the most",
         "give one with ipam_config, or remove networks",
+    )
+
+
+def free_ula(subject: str, machine_id: str, used: Iterable[str], routed: Iterable[str] = ()) -> str:
+    """The first /64 of the host's own unique local /48 (RFC 4193) that overlaps none of the used subnets.
+
+    It overlaps none of the routed ones either, unless they leave nothing, as with ``free_subnet``.
+    """
+    import netaddr
+
+    prefix = ipaddress.IPv6Address(bytes([0xFD]) + bytes.fromhex(identify("ula", machine_id))[:5] + bytes(10))
+    taken = [net for net in map(netaddr.IPNetwork, used) if net.version == 6]
+    avoided = taken + [net for net in map(netaddr.IPNetwork, routed) if net.version == 6]
+    for others in (avoided, taken):
+        spans = [(net.first, net.last) for net in others]
+        for start in range(int(prefix), int(prefix) + (1 << 80), 1 << 64):
+            if not any(start <= last and first <= start + (1 << 64) - 1 for first, last in spans):
+                return f"{ipaddress.IPv6Address(start)}/64"
+            if any(first <= int(prefix) and int(prefix) + (1 << 80) - 1 <= last for first, last in spans):
+                break
+    raise InvalidInput(
+        subject, "", "", f"no free subnet is left in the host's own {prefix}/48", "give one with ipam_config"
     )
 
 
@@ -139,6 +166,23 @@ def first_free(within, is_taken: Callable[[int], bool], subnet=None) -> str | No
             return str(netaddr.IPAddress(candidate, within.version))
         candidate += 1
     return None
+
+
+def count_in(subnet: str, addresses: Iterable[str]) -> int:
+    """How many of the addresses are in the subnet."""
+    net = ipaddress.ip_network(subnet)
+    return sum(ipaddress.ip_address(address) in net for address in set(addresses))
+
+
+def count_free(block: IpamBlock, used: Iterable[str]) -> int:
+    """How many addresses are left to give out."""
+    import netaddr
+
+    first, last = usable(netaddr.IPNetwork(block.subnet))
+    within = netaddr.IPNetwork(block.iprange or block.subnet)
+    lowest, highest = max(first, within.first), min(last, within.last)
+    taken = sum(lowest <= number <= highest for number in _integers(used))
+    return max(0, highest - lowest + 1 - taken)
 
 
 def usable(net) -> tuple[int, int]:

@@ -16,23 +16,33 @@ PREDEFINED_BRIDGE_DEVICE = "bw0"
 PREDEFINED_NETWORKS = (PREDEFINED_BRIDGE, "host", "none")
 
 MODES = ("bridge", "none", "host", "container")
+FAMILIES = (4, 6)  # IPv4 and IPv6
 PROTOCOLS = ("tcp", "udp")
 WILDCARDS = ("0.0.0.0", "::")
 
 
+def version_of(address: str) -> int:
+    """The family of an address or subnet: 4 or 6."""
+    return 6 if ":" in address else 4
+
+
 @dataclass(frozen=True)
 class IpamBlock:
-    """One subnet of a network, and how addresses are given out in it."""
+    """One subnet of a network, and how addresses are given out in it; a network has one for each family at most."""
 
     subnet: str
     gateway: str
     iprange: str | None = None
     aux_addresses: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def version(self) -> int:
+        return version_of(self.subnet)
+
 
 @dataclass(frozen=True)
 class Network:
-    """A named layer-2 segment with address management."""
+    """A named layer-2 segment with address management; one that is ``config_only`` is nothing on the host."""
 
     id: str
     name: str
@@ -44,10 +54,18 @@ class Network:
     attachable: bool = False
     labels: Mapping[str, str] = field(default_factory=dict)
     options: Mapping[str, str] = field(default_factory=dict)
+    ipam_driver: str = "default"
+    ipam_options: Mapping[str, str] = field(default_factory=dict)
+    config_only: bool = False
+    config_from: str | None = None
 
     @property
     def predefined(self) -> bool:
         return self.name in PREDEFINED_NETWORKS
+
+    def block(self, version: int) -> IpamBlock | None:
+        """The subnet of a family; None where the network doesn't have that family."""
+        return next((block for block in self.ipam if block.version == version), None)
 
 
 @dataclass(frozen=True)
@@ -70,7 +88,11 @@ class Container:
 
 @dataclass(frozen=True)
 class Endpoint:
-    """One container's interface in one network."""
+    """One container's interface in one network, with an address of each of the network's families.
+
+    ``links`` are ``CONTAINER:NAME``; ``link_local`` are further addresses; ``driver_opts`` have Docker's keys. The
+    default routes lead through the endpoint with the highest ``gw_priority``.
+    """
 
     id: str
     network: str
@@ -81,6 +103,14 @@ class Endpoint:
     interface: str
     host_link: str
     aliases: tuple[str, ...] = ()
+    links: tuple[str, ...] = ()
+    link_local: tuple[str, ...] = ()
+    gw_priority: int = 0
+    driver_opts: Mapping[str, str] = field(default_factory=dict)
+
+    def address(self, version: int) -> str | None:
+        """The address of a family; None where there is none."""
+        return next((address for address in self.addresses if version_of(address) == version), None)
 
 
 @dataclass(frozen=True)

@@ -1,30 +1,42 @@
 # SPDX-FileCopyrightText: Bridgework contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Options of the bridge driver, with Docker's keys."""
+"""Options of the bridge driver, with Docker's keys: each one's kind, and what it says of a network.
+
+Source: "Bridge network driver", options, in Docker's manual.
+"""
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Callable
 
 from . import _validate
-from ._errors import InvalidInput
+from ._errors import InvalidInput, did_you_mean
 
 BRIDGE_NAME = "com.docker.network.bridge.name"
 ENABLE_ICC = "com.docker.network.bridge.enable_icc"
 ENABLE_IP_MASQUERADE = "com.docker.network.bridge.enable_ip_masquerade"
+GATEWAY_MODE = {
+    4: "com.docker.network.bridge.gateway_mode_ipv4",
+    6: "com.docker.network.bridge.gateway_mode_ipv6",
+}
+HOST_ADDRESS = {4: "com.docker.network.host_ipv4", 6: "com.docker.network.host_ipv6"}
+HOST_BINDING = "com.docker.network.bridge.host_binding_ipv4"
+INHIBIT_IPV4 = "com.docker.network.bridge.inhibit_ipv4"
+INTERFACE_PREFIX = "com.docker.network.container_iface_prefix"
 MTU = "com.docker.network.driver.mtu"
+TRUSTED_INTERFACES = "com.docker.network.bridge.trusted_host_interfaces"
 
-KNOWN = (BRIDGE_NAME, ENABLE_ICC, ENABLE_IP_MASQUERADE, MTU)
 MTU_RANGE = (68, 65535)  # RFC 791; net/bridge takes no more than 64 KiB
-
+PREFIX_LENGTH = 11  # leaves four of an interface's 15 characters for the number
+NAT, UNPROTECTED, ROUTED, ISOLATED = "nat", "nat-unprotected", "routed", "isolated"
+GATEWAY_MODES = (NAT, UNPROTECTED, ROUTED, ISOLATED)
 TRUE, FALSE = ("true", "1", "yes", "on", "t"), ("false", "0", "no", "off", "f")
 
 
 def checked(subject: str, options: Mapping[str, Any]) -> Mapping[str, str]:
     """The options as text, each key known and each value of its kind."""
-    return {key: _value(subject, _known(subject, key, value), value) for key, value in options.items()}
+    return {key: KINDS[_known(subject, key, value)](subject, key, str(value)) for key, value in options.items()}
 
 
 def is_on(options: Mapping[str, str], key: str) -> bool:
@@ -36,25 +48,100 @@ def mtu(options: Mapping[str, str]) -> int:
     return int(options.get(MTU, 1500))
 
 
+def gateway_mode(options: Mapping[str, str], version: int) -> str:
+    return options.get(GATEWAY_MODE[version], NAT)
+
+
+def has_gateway(options: Mapping[str, str], version: int) -> bool:
+    """Whether the bridge itself has an address of the family."""
+    inhibited = version == 4 and options.get(INHIBIT_IPV4) == "true"
+    return not inhibited and gateway_mode(options, version) != ISOLATED
+
+
+def trusted_interfaces(options: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(filter(None, options.get(TRUSTED_INTERFACES, "").split(":")))
+
+
+def interface_prefix(options: Mapping[str, str]) -> str:
+    return options.get(INTERFACE_PREFIX, "eth")
+
+
+def host_address(options: Mapping[str, str], version: int) -> str | None:
+    """The source address of what leaves the network, where one is given."""
+    return options.get(HOST_ADDRESS[version])
+
+
 def _known(subject: str, key: str, value: Any) -> str:
-    if key in KNOWN:
+    if key in KINDS:
         return key
-    near = difflib.get_close_matches(key, KNOWN, n=1)
-    remedy = f"did you mean {near[0]}?" if near else "use one of: " + ", ".join(KNOWN)
-    raise InvalidInput(subject, "driver_options", f"{key}={value}", "is unknown", remedy)
+    raise InvalidInput(subject, "driver_options", f"{key}={value}", "is unknown", did_you_mean(key, tuple(KINDS)))
 
 
-def _value(subject: str, key: str, value: Any) -> str:
-    text = str(value)
-    if key == BRIDGE_NAME:
-        return _validate.interface(subject, key, text)
-    if key == MTU:
-        first, last = MTU_RANGE
-        if not text.isascii() or not text.isdigit() or len(text) > 9 or not first <= int(text) <= last:
-            raise InvalidInput(subject, key, text, "is not an MTU", f"use a number from {first} to {last}")
-        return str(int(text))
+def _switch(subject: str, key: str, text: str) -> str:
     if text.lower() in TRUE:
         return "true"
     if text.lower() in FALSE:
         return "false"
     raise InvalidInput(subject, key, text, "is neither true nor false", "use true or false")
+
+
+def _mtu(subject: str, key: str, text: str) -> str:
+    first, last = MTU_RANGE
+    if not text.isascii() or not text.isdigit() or len(text) > 9 or not first <= int(text) <= last:
+        raise InvalidInput(subject, key, text, "is not an MTU", f"use a number from {first} to {last}")
+    return str(int(text))
+
+
+def _mode(subject: str, key: str, text: str) -> str:
+    return _validate.choice(subject, key, text, GATEWAY_MODES)
+
+
+def _interfaces(subject: str, key: str, text: str) -> str:
+    return ":".join(_validate.interface(subject, key, name) for name in text.split(":"))
+
+
+def _prefix(subject: str, key: str, text: str) -> str:
+    _validate.interface(subject, key, text)
+    if len(text) > PREFIX_LENGTH:
+        raise InvalidInput(
+            subject,
+            key,
+            text,
+            f"is too long ({len(text)} characters)",
+            f"use at most {PREFIX_LENGTH}: a number follows",
+        )
+    return text
+
+
+def _address(version: int) -> Callable[[str, str, str], str]:
+    def check(subject: str, key: str, text: str) -> str:
+        address = _validate.address(subject, key, text)
+        if address.version != version:
+            raise InvalidInput(subject, key, text, f"is not an IPv{version} address", f"give one of IPv{version}")
+        return str(address)
+
+    return check
+
+
+KINDS: Mapping[str, Callable[[str, str, str], str]] = {
+    BRIDGE_NAME: _validate.interface,
+    ENABLE_ICC: _switch,
+    ENABLE_IP_MASQUERADE: _switch,
+    GATEWAY_MODE[4]: _mode,
+    GATEWAY_MODE[6]: _mode,
+    HOST_ADDRESS[4]: _address(4),
+    HOST_ADDRESS[6]: _address(6),
+    HOST_BINDING: _address(4),
+    INHIBIT_IPV4: _switch,
+    INTERFACE_PREFIX: _prefix,
+    MTU: _mtu,
+    TRUSTED_INTERFACES: _interfaces,
+}
+
+
+def contradiction(options: Mapping[str, str], internal: bool) -> tuple[str, str, str] | None:
+    """An option that does not go with the rest: its key, the problem and the way out."""
+    for key in GATEWAY_MODE.values():
+        if options.get(key) == ISOLATED and not internal:
+            return key, "is for internal networks", "set internal too, or choose another mode"
+    return None

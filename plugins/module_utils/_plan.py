@@ -25,7 +25,7 @@ from ._hostconfig import (
     Route,
     link_of,
 )
-from ._settings import COPIED, is_rewritten_by, rank
+from ._settings import COPIED, IPV6_MTU, is_rewritten_by, rank
 
 CREATE, UPDATE, DELETE = "create", "update", "delete"
 
@@ -101,11 +101,11 @@ def make_plan(wanted: HostConfig, present: HostConfig) -> Plan:
     reborn = {name for name, space in wanted.namespaces.items() if is_replaced(space, present.namespaces.get(name))}
     fresh = {link.key for step in created for link in (step.after, step.peer) if isinstance(link, Link)}
     gone = removed_names | {key for key in present.links if key[0] in reborn}
-    settings = [
-        *_addresses(wanted, present, fresh, gone),
-        *_routes(wanted, present, fresh, gone),
-    ]
     sysctls = _sysctls(wanted, present, fresh, gone, reborn)
+    settings = [
+        *_addresses(wanted, present, fresh, gone, _without_ipv6(wanted, sysctls)),
+        *_routes(wanted, present, fresh, gone, _without_ipv6(wanted, sysctls)),
+    ]
     deaths, births = _namespaces(wanted, present)
     return Plan(
         unlink=tuple(unlink),
@@ -195,10 +195,27 @@ def _visible(wanted: Link, present: Link) -> Link:
     return wanted if wanted.mac is not None else replace(wanted, mac=present.mac)
 
 
+def _without_ipv6(wanted: HostConfig, sysctls: Iterable[Step]) -> set[tuple[str, str]]:
+    """The links that lose their IPv6 addresses and routes before these are looked at one by one."""
+    off = {
+        link_of(step.thing) for step in sysctls if step.thing.path.endswith("/disable_ipv6") and step.thing.value == "1"
+    }
+    return off | {key for key, link in wanted.links.items() if link.mtu < IPV6_MTU}
+
+
 def _addresses(
-    wanted: HostConfig, present: HostConfig, fresh: set[tuple[str, str]], gone: set[tuple[str, str]]
+    wanted: HostConfig,
+    present: HostConfig,
+    fresh: set[tuple[str, str]],
+    gone: set[tuple[str, str]],
+    dark: set[tuple[str, str]],
 ) -> list[Step]:
-    there = {each for each in present.addresses if (each.namespace, each.link) not in fresh | gone}
+    lost = fresh | gone
+    there = {
+        each
+        for each in present.addresses
+        if (each.namespace, each.link) not in lost and not (":" in each.address and (each.namespace, each.link) in dark)
+    }
     doomed = sorted(there - wanted.addresses, key=_place)
     missing = sorted(wanted.addresses - there, key=_place)
     # Taken away first: where the primary address of a subnet goes, the kernel takes the others along.
@@ -206,7 +223,11 @@ def _addresses(
 
 
 def _routes(
-    wanted: HostConfig, present: HostConfig, fresh: set[tuple[str, str]], gone: set[tuple[str, str]]
+    wanted: HostConfig,
+    present: HostConfig,
+    fresh: set[tuple[str, str]],
+    gone: set[tuple[str, str]],
+    dark: set[tuple[str, str]],
 ) -> list[Step]:
     # A link that is or goes down loses its routes, as does one that loses its last IPv4 address: fib_disable_ip().
     down = {key for config in (present, wanted) for key, link in config.links.items() if not link.up}
@@ -214,7 +235,7 @@ def _routes(
 
     def falls(route: Route) -> bool:
         place = (route.namespace, route.link)
-        return place in down or (place in bare and ":" not in route.gateway)
+        return place in down or place in (bare if route.version == 4 else dark)
 
     there = {each for each in present.routes if (each.namespace, each.link) not in fresh | gone}
     doomed = sorted((each for each in there - wanted.routes if not falls(each)), key=_place)

@@ -85,7 +85,7 @@ def _concerned_by_rules(lines: Iterable[FirewallLine], before: State, after: Sta
     """
     names: dict[str, tuple[str, str]] = {}
     for state in (before, after):
-        names.update((network.device, ("network", network.name)) for network in state.networks.values())
+        names.update((network.device, ("network", network.name)) for network in state.real_networks())
         for endpoint in state.endpoints.values():
             names.update((address, ("container", endpoint.container)) for address in endpoint.addresses)
     found: set[tuple[str, str]] = set()

@@ -8,6 +8,9 @@ from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 FORWARDING = "net/ipv4/ip_forward"
+FORWARDING6 = "net/ipv6/conf/all/forwarding"
+LEADERS = (FORWARDING, FORWARDING6)  # of the host: what they rewrite is put back with them
+IPV6_MTU = 1280  # RFC 8200, section 5: the kernel takes IPv6 off a link with less
 SHARED = ("all", "default")  # stand in the place of a link's name, and for no link
 
 # Settings that the kernel copies to every link, and whatever else it rewrites along with them: net/ipv4/devinet.c
@@ -15,7 +18,7 @@ SHARED = ("all", "default")  # stand in the place of a link's name, and for no l
 COPIED = {
     FORWARDING: ("ipv4", "forwarding"),
     "net/ipv4/conf/all/forwarding": ("ipv4", "forwarding"),
-    "net/ipv6/conf/all/forwarding": ("ipv6", "forwarding"),
+    FORWARDING6: ("ipv6", "forwarding"),
     "net/ipv6/conf/all/disable_ipv6": ("ipv6", "disable_ipv6"),
     "net/ipv6/conf/all/ignore_routes_with_linkdown": ("ipv6", "ignore_routes_with_linkdown"),
     "net/ipv6/conf/all/addr_gen_mode": ("ipv6", "addr_gen_mode"),
@@ -51,7 +54,12 @@ def is_rewritten_by(path: str, leader: str) -> bool:
 
 
 def rank(path: str) -> int:
-    """The more a setting leads, the earlier it is written."""
+    """The more a setting leads, the earlier it is written.
+
+    Before all others whether router advertisements are heeded: forwarding drops what was learned from them.
+    """
+    if path.endswith("/accept_ra"):
+        return -1
     if path in COPIED:
         return 0 if path == FORWARDING else 1
     return 2 if any(f"/conf/{shared}/" in path for shared in SHARED) else 3

@@ -9,7 +9,7 @@ from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
 
 from ._indexed import Indexed
-from ._model import Container, Endpoint, Network, PortMapping
+from ._model import Container, Endpoint, Network, PortMapping, version_of
 
 
 class Containers(Indexed):
@@ -42,7 +42,8 @@ class Mappings(Indexed):
 
 def address_place(network: str, address: str) -> Hashable:
     """Where the endpoint with an address is found. Integers, as looking for a free one compares so many."""
-    return (network, int(ipaddress.ip_address(address)))
+    parsed = ipaddress.ip_address(address)
+    return (network, parsed.version, int(parsed))
 
 
 @dataclass
@@ -67,6 +68,10 @@ class State:
             self.serial,
         )
 
+    def real_networks(self) -> list[Network]:
+        """The networks that are something on the host."""
+        return [network for network in self.networks.values() if not network.config_only]
+
     def next_serial(self) -> int:
         self.serial += 1
         return self.serial
@@ -74,6 +79,10 @@ class State:
     def endpoints_of(self, container: str) -> list[Endpoint]:
         """A container's endpoints, oldest first."""
         return sorted(self.endpoints.at(("container", container)), key=lambda each: each.serial)
+
+    def gateways_of(self, container: str) -> list[Endpoint]:
+        """A container's endpoints in the order in which they are to lead out: by priority, then oldest first."""
+        return sorted(self.endpoints_of(container), key=lambda each: -each.gw_priority)
 
     def endpoints_on(self, network: str) -> list[Endpoint]:
         """A network's endpoints, oldest first."""
@@ -85,8 +94,10 @@ class State:
 
     def publishing_endpoint(self, mapping: PortMapping) -> Endpoint | None:
         """Where a mapping leads to now: the first of its container's endpoints that lets the outside in, or None."""
-        for endpoint in self.endpoints_of(mapping.container):
-            if mapping.network in (None, endpoint.network) and not self.networks[endpoint.network].internal:
+        version = version_of(mapping.host_ip)
+        for endpoint in self.gateways_of(mapping.container):
+            lets_in = not self.networks[endpoint.network].internal and endpoint.address(version) is not None
+            if lets_in and mapping.network in (None, endpoint.network):
                 return endpoint
         return None
 

@@ -24,15 +24,17 @@ VERSION = 1
 
 SCHEMA = """
 CREATE TABLE network (
-    name TEXT PRIMARY KEY, id TEXT NOT NULL UNIQUE, driver TEXT NOT NULL, device TEXT NOT NULL UNIQUE,
+    name TEXT PRIMARY KEY, id TEXT NOT NULL UNIQUE, driver TEXT NOT NULL, device TEXT UNIQUE,
     created TEXT NOT NULL, internal INTEGER NOT NULL, attachable INTEGER NOT NULL, labels TEXT NOT NULL,
-    options TEXT NOT NULL
+    options TEXT NOT NULL, ipam_driver TEXT NOT NULL, ipam_options TEXT NOT NULL, config_only INTEGER NOT NULL,
+    config_from TEXT REFERENCES network DEFERRABLE INITIALLY DEFERRED
 );
 CREATE TABLE ipam (
     network TEXT NOT NULL REFERENCES network DEFERRABLE INITIALLY DEFERRED, position INTEGER NOT NULL,
-    subnet TEXT NOT NULL UNIQUE, gateway TEXT NOT NULL, iprange TEXT, aux_addresses TEXT NOT NULL,
-    PRIMARY KEY (network, position)
+    subnet TEXT NOT NULL, gateway TEXT NOT NULL, iprange TEXT, aux_addresses TEXT NOT NULL,
+    config_only INTEGER NOT NULL, PRIMARY KEY (network, position)
 );
+CREATE UNIQUE INDEX ipam_subnet ON ipam (subnet) WHERE NOT config_only;
 CREATE TABLE container (
     name TEXT PRIMARY KEY, id TEXT NOT NULL UNIQUE, mode TEXT NOT NULL,
     target TEXT REFERENCES container DEFERRABLE INITIALLY DEFERRED,
@@ -42,7 +44,8 @@ CREATE TABLE endpoint (
     network TEXT NOT NULL REFERENCES network DEFERRABLE INITIALLY DEFERRED,
     container TEXT NOT NULL REFERENCES container DEFERRABLE INITIALLY DEFERRED,
     id TEXT NOT NULL UNIQUE, serial INTEGER NOT NULL, mac TEXT NOT NULL UNIQUE, interface TEXT NOT NULL,
-    host_link TEXT NOT NULL UNIQUE, aliases TEXT NOT NULL,
+    host_link TEXT NOT NULL UNIQUE, aliases TEXT NOT NULL, links TEXT NOT NULL, link_local TEXT NOT NULL,
+    gw_priority INTEGER NOT NULL, driver_opts TEXT NOT NULL,
     PRIMARY KEY (network, container), UNIQUE (container, interface)
 );
 CREATE TABLE address (
@@ -97,6 +100,7 @@ class Store:
             return State(), Ledger()
         try:
             with closing(self._connect("rw")) as connection:
+                connection.execute("BEGIN")  # all that is read is of one moment, also where nothing keeps writers off
                 if self._version(connection) == 0:
                     return State(), Ledger()
                 return _read(connection)
@@ -168,11 +172,11 @@ def _read(connection: sqlite3.Connection) -> tuple[State, Ledger]:
         addresses.setdefault((row["network"], row["container"]), []).append(row["address"])
     counter = every("SELECT value FROM counter WHERE name = 'serial'").fetchone()
     state = State(
-        networks={row["name"]: _network(row, blocks[row["name"]]) for row in every("SELECT * FROM network")},
+        networks={row["name"]: _network(row, _blocks_of(row, blocks)) for row in every("SELECT * FROM network")},
         containers=Containers({row["name"]: _container(row) for row in every("SELECT * FROM container")}),
         endpoints=Endpoints(
             {
-                (row["network"], row["container"]): _endpoint(row, addresses[(row["network"], row["container"])])
+                (row["network"], row["container"]): _endpoint(row, _addresses_of(row, addresses, blocks))
                 for row in every("SELECT * FROM endpoint")
             }
         ),
@@ -190,18 +194,36 @@ def _read(connection: sqlite3.Connection) -> tuple[State, Ledger]:
     return state, ledger
 
 
+def _blocks_of(row: Mapping[str, Any], blocks: Mapping[str, list[IpamBlock]]) -> list[IpamBlock]:
+    """A network's blocks; only configurations, and networks without address management, may have none."""
+    may_lack = row["config_only"] or row["ipam_driver"] == "null"
+    return blocks.get(row["name"], []) if may_lack else blocks[row["name"]]
+
+
+def _addresses_of(
+    row: Mapping[str, Any], addresses: Mapping[tuple[str, str], list[str]], blocks: Mapping[str, list[IpamBlock]]
+) -> list[str]:
+    """An endpoint's addresses; only those of networks without address management have none."""
+    key = (row["network"], row["container"])
+    return addresses[key] if row["network"] in blocks else []
+
+
 def _network(row: Mapping[str, Any], blocks: list[IpamBlock]) -> Network:
     return Network(
         id=row["id"],
         name=row["name"],
         driver=row["driver"],
-        device=row["device"],
+        device=row["device"] or "",
         ipam=tuple(blocks),
         created=row["created"],
         internal=bool(row["internal"]),
         attachable=bool(row["attachable"]),
         labels=json.loads(row["labels"]),
         options=json.loads(row["options"]),
+        ipam_driver=row["ipam_driver"],
+        ipam_options=json.loads(row["ipam_options"]),
+        config_only=bool(row["config_only"]),
+        config_from=row["config_from"],
     )
 
 
@@ -228,6 +250,10 @@ def _endpoint(row: Mapping[str, Any], addresses: list[str]) -> Endpoint:
         interface=row["interface"],
         host_link=row["host_link"],
         aliases=tuple(json.loads(row["aliases"])),
+        links=tuple(json.loads(row["links"])),
+        link_local=tuple(json.loads(row["link_local"])),
+        gw_priority=row["gw_priority"],
+        driver_opts=json.loads(row["driver_opts"]),
     )
 
 
@@ -276,18 +302,39 @@ TABLES = (
     Table(
         "network",
         1,
-        ("name", "id", "driver", "device", "created", "internal", "attachable", "labels", "options"),
+        (
+            "name",
+            "id",
+            "driver",
+            "device",
+            "created",
+            "internal",
+            "attachable",
+            "ipam_driver",
+            "config_only",
+            "config_from",
+            "labels",
+            "options",
+            "ipam_options",
+        ),
         lambda state, _ledger: [
-            (n.name, n.id, n.driver, n.device, n.created, n.internal, n.attachable, _dump(n.labels), _dump(n.options))
+            (
+                *(n.name, n.id, n.driver, n.device or None, n.created, n.internal, n.attachable),
+                *(n.ipam_driver, n.config_only, n.config_from),
+                *map(_dump, (n.labels, n.options, n.ipam_options)),
+            )
             for n in state.networks.values()
         ],
     ),
     Table(
         "ipam",
         2,
-        ("network", "position", "subnet", "gateway", "iprange", "aux_addresses"),
+        ("network", "position", "subnet", "gateway", "iprange", "aux_addresses", "config_only"),
         lambda state, _ledger: [
-            (network.name, position, block.subnet, block.gateway, block.iprange, _dump(block.aux_addresses))
+            (
+                *(network.name, position, block.subnet, block.gateway, block.iprange),
+                *(_dump(block.aux_addresses), network.config_only),
+            )
             for network in state.networks.values()
             for position, block in enumerate(network.ipam)
         ],
@@ -304,9 +351,25 @@ TABLES = (
     Table(
         "endpoint",
         2,
-        ("network", "container", "id", "serial", "mac", "interface", "host_link", "aliases"),
+        (
+            "network",
+            "container",
+            "id",
+            "serial",
+            "mac",
+            "interface",
+            "host_link",
+            "gw_priority",
+            "aliases",
+            "links",
+            "link_local",
+            "driver_opts",
+        ),
         lambda state, _ledger: [
-            (e.network, e.container, e.id, e.serial, e.mac, e.interface, e.host_link, _dump(e.aliases))
+            (
+                *(e.network, e.container, e.id, e.serial, e.mac, e.interface, e.host_link, e.gw_priority),
+                *map(_dump, (e.aliases, e.links, e.link_local, e.driver_opts)),
+            )
             for e in state.endpoints.values()
         ],
     ),

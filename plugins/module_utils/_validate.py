@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from typing import Any
 
 from ._errors import InvalidInput
 
@@ -38,6 +39,15 @@ def name(subject: str, option: str, value: str | None) -> str:
 def words(values: Iterable[str] | None) -> list[str]:
     """A list's texts; one that was written as a string may have blanks around its commas."""
     return [value.strip(" ") for value in values or ()]
+
+
+def filter_values(subject: str, key: str, value: Any) -> tuple[str, ...]:
+    """The texts of a filter's value or list of values; none where it is null."""
+    values = value if isinstance(value, (list, tuple)) else [] if value is None else [value]
+    for each in values:
+        if not isinstance(each, (str, int, float)):
+            raise InvalidInput(subject, "filters", f"{key}={each}", "is no text", "give a text or a list of texts")
+    return tuple(str(each).lower() if isinstance(each, bool) else str(each) for each in values)
 
 
 def interface(subject: str, option: str, value: str) -> str:

@@ -57,6 +57,31 @@ options:
           aux_addresses:
             description: Addresses that are never given out, by name.
             type: dict
+      enable_ipv4:
+        description: As O(enable_ipv4).
+        type: bool
+      enable_ipv6:
+        description: As O(enable_ipv6).
+        type: bool
+      ipam_driver:
+        description: As O(ipam_driver).
+        type: str
+      ipam_driver_options:
+        description: As O(ipam_driver_options).
+        type: dict
+      config_only:
+        description: As O(config_only).
+        type: bool
+      config_from:
+        description: As O(config_from).
+        type: str
+      scope:
+        description: As O(scope).
+        type: str
+        choices: [local, global, swarm]
+      ingress:
+        description: As O(ingress).
+        type: bool
       internal:
         description: As O(internal).
         type: bool
@@ -88,6 +113,9 @@ options:
           ipv4_address:
             description: The address in this network.
             type: str
+          ipv6_address:
+            description: The IPv6 address in this network.
+            type: str
           mac_address:
             description: The hardware address.
             type: str
@@ -98,6 +126,20 @@ options:
             description: Further names of the container in this network.
             type: list
             elements: str
+          links:
+            description: Names of other containers for this one.
+            type: list
+            elements: str
+          link_local_ips:
+            description: Further addresses, link-local ones.
+            type: list
+            elements: str
+          gw_priority:
+            description: The default routes lead through the network with the highest one.
+            type: int
+          driver_opts:
+            description: Options of the endpoint, with Docker's keys.
+            type: dict
           state:
             description: Whether the container is connected.
             type: str
@@ -117,10 +159,43 @@ options:
     type: str
   driver_options:
     description:
-      - Options of the driver, with Docker's keys. An option that a network has and that is not given stays.
-      - Known are C(com.docker.network.bridge.name), C(com.docker.network.bridge.enable_icc),
-        C(com.docker.network.bridge.enable_ip_masquerade) and C(com.docker.network.driver.mtu).
+      - Options of the driver, with Docker's keys and meanings.
+      - Where one differs from what the network has, the network has just the given ones afterwards.
+      - Of C(com.docker.network.bridge.) the options C(name), C(enable_icc), C(enable_ip_masquerade),
+        C(gateway_mode_ipv4) and C(gateway_mode_ipv6) (V(nat), V(nat-unprotected), V(routed), V(isolated)),
+        C(host_binding_ipv4), C(inhibit_ipv4) and C(trusted_host_interfaces) (separated by colons).
+      - Of C(com.docker.network.) the options C(driver.mtu), C(container_iface_prefix), C(host_ipv4) and C(host_ipv6).
     type: dict
+  enable_ipv4:
+    description: Give the network an IPv4 subnet; on for a new one.
+    type: bool
+  enable_ipv6:
+    description:
+      - Give the network an IPv6 subnet; on where O(ipam_config) has one.
+      - Without one there, a /64 of the host's own unique local prefix is chosen.
+    type: bool
+  ipam_driver:
+    description:
+      - V(default), or V(null) for a network without addresses, that is layer 2 and nothing more.
+    type: str
+  ipam_driver_options:
+    description: Kept and shown.
+    type: dict
+  config_only:
+    description:
+      - Keep the network as a configuration for others and nothing more; there is nothing of it on the host.
+    type: bool
+  config_from:
+    description:
+      - The name of a network that was made with O(config_only), whose subnets, options, labels and so on this one gets.
+    type: str
+  scope:
+    description: For playbooks written for Docker; V(local) is the only one.
+    type: str
+    choices: [local, global, swarm]
+  ingress:
+    description: For playbooks written for Docker; there is no such network.
+    type: bool
   internal:
     description: No way out of the network and none in.
     type: bool
@@ -128,7 +203,9 @@ options:
     description: Kept and shown, for playbooks written for Docker; every network can be attached to.
     type: bool
   labels:
-    description: Labels of the network, as key and value. Given ones replace those that the network has.
+    description:
+      - Labels of the network, as key and value.
+      - Where one differs from what the network has, the network has just the given ones afterwards.
     type: dict
   connected:
     description:
@@ -156,6 +233,9 @@ options:
           - The address in this network. It may lie outside O(ipam_config[].iprange), but not outside the subnet.
           - Without it the lowest free one is given out, and kept.
         type: str
+      ipv6_address:
+        description: As O(endpoints[].ipv4_address), of the IPv6 subnet.
+        type: str
       mac_address:
         description: The hardware address. Without it one is derived from the names of network and container.
         type: str
@@ -166,6 +246,27 @@ options:
         description: Further names of the container in this network, kept and shown.
         type: list
         elements: str
+      links:
+        description: Names of other containers for this one, as C(CONTAINER) or C(CONTAINER:NAME), kept and shown.
+        type: list
+        elements: str
+      link_local_ips:
+        description: Further addresses, of 169.254.0.0/16 or fe80::/10.
+        type: list
+        elements: str
+      gw_priority:
+        description:
+          - The default routes lead through the network with the highest one, in each family apart.
+          - Of several with the same one, the oldest that is not internal.
+          - Ports are published through the same network, unless told otherwise.
+        type: int
+      driver_opts:
+        description:
+          - Options of the endpoint, with Docker's keys.
+          - C(com.docker.network.endpoint.sysctls) is a comma-separated list of kernel settings of the interface, with
+            C(IFNAME) for its name, such as V(net.ipv4.conf.IFNAME.log_martians=1).
+          - C(com.docker.network.endpoint.ifname) is the same as O(endpoints[].interface_name).
+        type: dict
       state:
         description: V(absent) disconnects the container.
         type: str
@@ -291,9 +392,14 @@ ENDPOINTS = {
     "options": {
         "container": {"type": "str", "required": True},
         "ipv4_address": {"type": "str"},
+        "ipv6_address": {"type": "str"},
         "mac_address": {"type": "str"},
         "interface_name": {"type": "str"},
         "aliases": {"type": "list", "elements": "str"},
+        "links": {"type": "list", "elements": "str"},
+        "link_local_ips": {"type": "list", "elements": "str"},
+        "gw_priority": {"type": "int"},
+        "driver_opts": {"type": "dict"},
         "state": STATE,
     },
 }
@@ -302,6 +408,14 @@ NETWORK = {
     "driver": {"type": "str"},
     "driver_options": {"type": "dict"},
     "ipam_config": IPAM_CONFIG,
+    "enable_ipv4": {"type": "bool"},
+    "enable_ipv6": {"type": "bool"},
+    "ipam_driver": {"type": "str"},
+    "ipam_driver_options": {"type": "dict"},
+    "config_only": {"type": "bool"},
+    "config_from": {"type": "str"},
+    "scope": {"type": "str", "choices": ["local", "global", "swarm"]},
+    "ingress": {"type": "bool"},
     "internal": {"type": "bool"},
     "attachable": {"type": "bool"},
     "labels": {"type": "dict"},

@@ -28,11 +28,18 @@ options:
         O(ipam_config), O(driver_options) or O(labels) describe it.
     type: str
     default: bw0
+  enable_ipv4:
+    description: Give the network an IPv4 subnet; on for a new one.
+    type: bool
+  enable_ipv6:
+    description:
+      - Give the network an IPv6 subnet; on where O(ipam_config) has one.
+      - Without one there, a /64 of the host's own unique local prefix is chosen.
+    type: bool
   driver_options:
     description:
       - Options of the bridge, with Docker's keys.
-      - Known are C(com.docker.network.bridge.enable_icc), C(com.docker.network.bridge.enable_ip_masquerade) and
-        C(com.docker.network.driver.mtu).
+      - They are those of the module M(bridgework.network.container_network).
     type: dict
   labels:
     description: Labels of the network, as key and value.
@@ -60,6 +67,9 @@ options:
         type: str
       ipv4_address:
         description: The address on the bridge. Without it the lowest free one is given out, and kept.
+        type: str
+      ipv6_address:
+        description: As O(containers[].ipv4_address), of the IPv6 subnet.
         type: str
       mac_address:
         description: The hardware address. Without it one is derived from the names of network and container.
@@ -187,6 +197,7 @@ CONTAINERS = {
         "mode": {"type": "str", "choices": ["bridge", "none", "host", "container"], "default": "bridge"},
         "target": {"type": "str"},
         "ipv4_address": {"type": "str"},
+        "ipv6_address": {"type": "str"},
         "mac_address": {"type": "str"},
         "interface_name": {"type": "str"},
         "sysctls": {"type": "dict"},
@@ -210,6 +221,8 @@ def main():
         argument_spec={
             "name": {"type": "str", "default": "bw0"},
             "ipam_config": IPAM_CONFIG,
+            "enable_ipv4": {"type": "bool"},
+            "enable_ipv6": {"type": "bool"},
             "driver_options": {"type": "dict"},
             "labels": {"type": "dict"},
             "containers": CONTAINERS,

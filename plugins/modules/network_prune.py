@@ -19,7 +19,7 @@ extends_documentation_fragment:
   - bridgework.network.common
 options:
   networks:
-    description: Remove networks without endpoints. Predefined ones stay.
+    description: Remove networks without endpoints. Predefined ones and those of configuration only stay.
     type: bool
     default: true
   containers:
@@ -28,6 +28,14 @@ options:
       - Their published ports and endpoints go with them. Containers of mode C(host) stay.
     type: bool
     default: false
+  filters:
+    description:
+      - Remove only what passes all of these filters.
+      - V(until) is a point in time before which it was made, as a duration back from now (V(24h), V(1h30m)), a date
+        and time (V(2025-01-31T12:00:00), in the host's time zone where there is none in it), or seconds since 1970.
+      - V(label) and V(label!) are a label or a list of labels, each a key or C(key=value). What has all of V(label) is
+        removed; what has all of V(label!) is not.
+    type: dict
 """
 
 EXAMPLES = r"""
@@ -39,6 +47,13 @@ EXAMPLES = r"""
 - name: Remove unused containers, and then unused networks
   bridgework.network.network_prune:
     containers: true
+
+- name: Remove unused networks of a project that are older than a day
+  bridgework.network.network_prune:
+    filters:
+      until: 24h
+      label: project=shop
+      label!: keep
 """
 
 RETURN = r"""
@@ -87,10 +102,6 @@ from ansible_collections.bridgework.network.plugins.module_utils._ansible import
 from ansible_collections.bridgework.network.plugins.module_utils._intent.prune import PruneSpec, apply_prune
 
 
-def read(params):
-    return PruneSpec(networks=params["networks"], containers=params["containers"])
-
-
 def results(spec, result):
     pruned = result.outcome
     return {
@@ -105,13 +116,14 @@ def main():
         argument_spec={
             "networks": {"type": "bool", "default": True},
             "containers": {"type": "bool", "default": False},
+            "filters": {"type": "dict"},
             "firewall_backend": FIREWALL_BACKEND,
         },
         supports_check_mode=True,
     )
     run(
         module,
-        read,
+        PruneSpec.from_params,
         lambda spec: lambda state, facts: apply_prune(state, facts, spec),
         results,
     )

@@ -43,7 +43,14 @@ from kernel.snapshot import take
 NAMESPACES = ("mnt", "uts", "ipc", "net", "pid")
 MODULES = {
     name: importlib.import_module(f"ansible_collections.bridgework.network.plugins.modules.{name}")
-    for name in ("container_network", "netns_bridge", "network_prune", "port_mapping")
+    for name in (
+        "container_info",
+        "container_network",
+        "container_network_info",
+        "netns_bridge",
+        "network_prune",
+        "port_mapping",
+    )
 }
 CRASHED = 70
 

@@ -119,8 +119,9 @@ def _links() -> Iterator[tuple[str, str]]:
     for link in links:
         yield from _flat(f"link {link['ifname']}", link)
     for route in (route for each in routes for route in each):
+        route.pop("expires", None)
         route["flags"] = [flag for flag in route.get("flags", []) if flag not in ("linkdown", "dead")]
-        if ":" not in route["dst"] and ":" not in route.get("gateway", ""):
+        if not route["dst"].startswith(("fe80", "ff00", "multicast")) and route.get("type") not in ("local", "anycast"):
             yield f"route {json.dumps(route, sort_keys=True)}", ""
 
 
@@ -132,7 +133,7 @@ def _flat(prefix: str, thing: Any) -> Iterator[tuple[str, str]]:
         if VOLATILE.fullmatch(key) or VOLATILE.fullmatch(name.rpartition(" ")[2]):
             continue
         if key == "addr_info":
-            for address in (each for each in value if each["family"] == "inet"):
+            for address in (each for each in value if each["family"] == "inet" or each["scope"] == "global"):
                 where = f"{prefix} address {address.get('local')}/{address.get('prefixlen')}"
                 yield from _flat(where, {k: v for k, v in address.items() if k not in ("local", "prefixlen")})
         elif isinstance(value, dict):

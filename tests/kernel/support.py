@@ -76,6 +76,22 @@ class Managed:
     def network_prune(self, **arguments: Any) -> Result:
         return self.run("network_prune", **arguments)
 
+    def container_info(self, **arguments: Any) -> Result:
+        return self.look("container_info", **arguments)
+
+    def container_network_info(self, **arguments: Any) -> Result:
+        return self.look("container_network_info", **arguments)
+
+    def look(self, module: str, *, fails: bool = False, **arguments: Any) -> Result:
+        """The result of a module that only looks: check mode makes no difference, and the host stays as it is."""
+        before = self.snapshot()
+        predicted = self.once(module, arguments, check=True)
+        result = _expected(self.once(module, arguments), fails)
+        same(flat(predicted), flat(result), "check mode sees something else")
+        same(before, self.snapshot(), "looking changed the host")
+        assert fails or result["changed"] is False, result
+        return result
+
     def run(
         self,
         module: str,
@@ -95,7 +111,7 @@ class Managed:
             return _expected(predicted, fails)
         result = _expected(self.once(module, arguments), fails or partly)
         if framed:
-            same(_flat(predicted), _flat(result), "check mode predicted another result")
+            same(flat(predicted), flat(result), "check mode predicted another result")
             if fails:
                 same(unlocked(before), unlocked(self.snapshot()), "a run that failed changed the host")
             else:
@@ -190,7 +206,7 @@ def check_error(text: str) -> None:
     assert ": " in text or "; " in text, text
 
 
-def _flat(value: Any, place: str = "") -> Snapshot:
+def flat(value: Any, place: str = "") -> Snapshot:
     """A result as a flat table, without what differs from run to run."""
     pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else None
     if pairs is None:
@@ -198,7 +214,7 @@ def _flat(value: Any, place: str = "") -> Snapshot:
     found = {} if value else {place: "empty"}
     for key, each in pairs:
         if key != "Created":
-            found.update(_flat(each, f"{place}.{key}"))
+            found.update(flat(each, f"{place}.{key}"))
     return found
 
 

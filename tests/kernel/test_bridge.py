@@ -76,14 +76,26 @@ def test_containers_of_a_bridge_without_icc_reach_only_the_outside(lab: Lab, man
 
 @pytest.mark.parametrize("bridge_nf", [0, 1])
 @pytest.mark.parametrize("protocol", ["tcp", "udp"])
-def test_containers_of_a_bridge_without_icc_reach_published_ports(
+def test_published_ports_are_the_same_to_others_without_icc(
     lab: Lab, managed: Managed, bridge_nf: int, protocol: str
 ) -> None:
+    """Of the same bridge, too, unless br_netfilter keeps the translated packet on the bridge, which keeps icc off."""
     managed.sh(f"echo {bridge_nf} >/proc/sys/net/bridge/bridge-nf-call-iptables")
     managed.netns_bridge(driver_options={ICC: False}, containers=PAIR)
     managed.port_mapping(container="web", published_ports=[f"8000:8080/{protocol}"])
     with managed.host.serve(protocol, 8080, netns="web"):
-        assert managed.host.ask(protocol, HOST, 8000, netns="db")
+        assert lab.remote.ask(protocol, HOST, 8000)
+        assert bool(managed.host.ask(protocol, HOST, 8000, netns="db", timeout=0.3)) == (not bridge_nf)
+
+
+@pytest.mark.parametrize("family", ["iptables", "ip6tables"])
+def test_icc_stays_off_whatever_is_done_to_br_netfilter_afterwards(managed: Managed, family: str) -> None:
+    switch = f"/proc/sys/net/bridge/bridge-nf-call-{family}"
+    managed.netns_bridge(driver_options={ICC: False}, containers=PAIR, enable_ipv6=True)
+    addresses = [each["local"] for each in managed.link("eth0", "web")["addr_info"] if each["scope"] == "global"]
+    for value in (0, 1):
+        managed.sh(f"echo {value} >{switch}")
+        assert not [address for address in addresses if managed.host.ping(address, netns="db")]
 
 
 def test_icc_can_be_switched(managed: Managed) -> None:

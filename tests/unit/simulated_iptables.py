@@ -97,7 +97,7 @@ def change(table: Table, line: list[str]) -> None:
 
 OPTIONS = ("-s", "-d", "-i", "-o", "-p", "-m", "-j", "--dport", "--ctstate", "--dst-type", "--comment")
 TARGET_OPTIONS = ("--log-prefix", "--to-destination")
-TARGETS = ("ACCEPT", "DROP", "RETURN", "LOG", "DNAT", "MASQUERADE")
+TARGETS = ("ACCEPT", "DROP", "RETURN", "LOG", "DNAT", "SNAT", "MASQUERADE")
 
 
 def options(rule: Iterable[str]) -> Iterator[tuple[bool, str, str]]:

@@ -7,12 +7,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from ansible_collections.bridgework.network.plugins.module_utils._errors import BridgeworkError, InvalidInput
 from ansible_collections.bridgework.network.plugins.module_utils._facts import Facts, Listener
+from ansible_collections.bridgework.network.plugins.module_utils._hostconfig import Route
 from ansible_collections.bridgework.network.plugins.module_utils._intent import Item
 from ansible_collections.bridgework.network.plugins.module_utils._intent.containers import BridgeSpec, apply_bridge
 from ansible_collections.bridgework.network.plugins.module_utils._intent.networks import NetworkSpec, apply_networks
@@ -30,6 +32,7 @@ class FakeFacts:
     check_mode: bool = False
     now: str = "2025-01-01T00:00:00.000000Z"
     routes: Sequence[str] = ()
+    ipv6: bool = True
     servers: Sequence[str] = ()
     addresses: frozenset[str] = frozenset({"127.0.0.1", "192.0.2.7"})
     faults: Mapping[str, str] = field(default_factory=dict)  # of sysctls, by path
@@ -39,6 +42,7 @@ class FakeFacts:
     port_range: tuple[int, int] = (49153, 65535)
     reserved: frozenset[int] = frozenset()
     namespaces: set[str] = field(default_factory=set)
+    inodes: Mapping[str, int] = field(default_factory=dict)
     processes: Mapping[str, list[str]] = field(default_factory=dict)
     interfaces: Mapping[str, set[str]] = field(default_factory=dict)
 
@@ -50,6 +54,9 @@ class FakeFacts:
 
     def nameservers(self) -> Sequence[str]:
         return self.servers
+
+    def has_ipv6(self) -> bool:
+        return self.ipv6
 
     def local_addresses(self) -> frozenset[str]:
         return self.addresses
@@ -71,6 +78,15 @@ class FakeFacts:
 
     def has_namespace(self, container: str) -> bool:
         return container in self.namespaces
+
+    def namespace_inode(self, container: str) -> int | None:
+        return self.inodes.get(container)
+
+    def routes_in(self, container: str) -> Sequence[Route]:
+        return ()
+
+    def to_utc(self, local: datetime) -> datetime:
+        return (local - timedelta(hours=2)).replace(tzinfo=UTC)
 
     def processes_in(self, container: str) -> list[str]:
         return self.processes.get(container, [])
@@ -110,9 +126,10 @@ class Declaration:
         """As ``port_mapping``."""
         return self.mappings({"container": container, "published_ports": list(ports), **params})
 
-    def prune(self, **kinds: bool) -> Pruned:
+    def prune(self, **params: Any) -> Pruned:
         """As ``network_prune``."""
-        return self._change(lambda state, facts: apply_prune(state, facts, PruneSpec(**kinds)))
+        spec = PruneSpec.from_params(params)
+        return self._change(lambda state, facts: apply_prune(state, facts, spec))
 
     def __getitem__(self, network: str) -> Network:
         return self.state.networks[network]

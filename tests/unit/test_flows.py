@@ -87,13 +87,13 @@ ports = st.builds(
 
 @given(st.lists(ports, unique_by=lambda port: (port.protocol, port.host_ip, port.host_port)))
 def test_published_ports_are_read_back_from_their_rules(published: list[PortRule]) -> None:
-    rules = Ruleset((NetworkRules("br-front", ("10.1.0.0/16",)),), tuple(published))
-    assert Iptables().published(Iptables().render(rules)) == set(published)
+    rules = Ruleset(networks=(NetworkRules("br-front", ("10.1.0.0/16",)),), ports=tuple(published))
+    assert Iptables().published(Iptables().render([rules])) == set(published)
 
 
 @pytest.mark.parametrize("lost", ["ip nat PREROUTING", "ip nat OUTPUT", "ip nat BRIDGEWORK-PORTS"])
 def test_rules_that_nothing_leads_to_publish_nothing(lost: str) -> None:
-    rules = Iptables().render(Ruleset((NetworkRules("br-front", ("10.1.0.0/16",)),), (EVERYWHERE,)))
+    rules = Iptables().render([Ruleset(networks=(NetworkRules("br-front", ("10.1.0.0/16",)),), ports=(EVERYWHERE,))])
     assert Iptables().published(rules)
     assert not Iptables().published({place: lines for place, lines in rules.items() if place != lost})
 

@@ -130,9 +130,7 @@ class TestBridge:
             ),
             (
                 {"driver_options": {"mtu": 1400}},
-                'network "bridge": driver_options "mtu=1400" is unknown; use one of: com.docker.network.bridge.name, '
-                "com.docker.network.bridge.enable_icc, com.docker.network.bridge.enable_ip_masquerade, "
-                "com.docker.network.driver.mtu",
+                'network "bridge": driver_options "mtu=1400" is unknown; did you mean com.docker.network.driver.mtu?',
             ),
             (
                 {"ipam_config": [{"subnet": "10.0.0.1/24"}]},

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -155,8 +156,22 @@ def test_bad_name_is_refused(host: Declaration, params: dict[str, Any], text: st
         ({"subnet": "192.168.10.1/24"}, 'subnet "192.168.10.1/24" has host bits set; use 192.168.10.0/24'),
         ({"subnet": "192.168.10.0"}, 'subnet "192.168.10.0" is not a subnet; write it like "192.168.10.0/24"'),
         (
-            {"subnet": "fd00::/64"},
-            'subnet "fd00::/64" is an IPv6 subnet, which networks don\'t have yet; use IPv4',
+            {"subnet": "fd00::/64", "enable_ipv6": False},
+            'enable_ipv6 "false" is given with ipam_config fd00::/64 of that family; leave one of the two out',
+        ),
+        (
+            {"enable_ipv4": False},
+            'enable_ipv4 "false" leaves no address family; set enable_ipv6, or leave it out',
+        ),
+        (
+            {"enable_ipv6": True, "driver_options": {MTU: 1279}},
+            'com.docker.network.driver.mtu "1279" is too small for IPv6; '
+            "use 1280 at least (RFC 8200), or leave IPv6 out",
+        ),
+        (
+            {"endpoints": [{"container": "web", "ipv6_address": "fd00::5"}]},
+            'endpoint of "web": ipv6_address "fd00::5" is of a family that the network does not have (IPv6); '
+            "set enable_ipv6 on the network, or leave it out",
         ),
         (
             {"subnet": "192.168.10.0/24", "gateway": "10.0.0.1"},
@@ -176,7 +191,8 @@ def test_bad_name_is_refused(host: Declaration, params: dict[str, Any], text: st
         ),
         (
             {"ipam_config": [{"subnet": "192.168.10.0/24"}, {"subnet": "192.168.11.0/24"}]},
-            'ipam_config "192.168.10.0/24, 192.168.11.0/24" has several blocks, and a bridge takes one subnet; '
+            'ipam_config "192.168.10.0/24, 192.168.11.0/24" has several blocks of IPv4, and a bridge takes one subnet '
+            "a family; "
             "keep one, and make a network for each of the others",
         ),
         (
@@ -190,9 +206,7 @@ def test_bad_name_is_refused(host: Declaration, params: dict[str, Any], text: st
         ),
         (
             {"driver_options": {"mtu": "1400"}},
-            'driver_options "mtu=1400" is unknown; use one of: com.docker.network.bridge.name, '
-            "com.docker.network.bridge.enable_icc, com.docker.network.bridge.enable_ip_masquerade, "
-            "com.docker.network.driver.mtu",
+            'driver_options "mtu=1400" is unknown; did you mean com.docker.network.driver.mtu?',
         ),
     ],
 )
@@ -501,9 +515,20 @@ class TestChangeInPlace:
     def test_what_is_not_mentioned_stays(self, host: Declaration) -> None:
         host.network("blue", internal=True, labels={"a": "1"}, driver_options={MTU: 1400}, subnet="10.0.0.0/24")
         before = host["blue"]
-        host.network("blue", driver_options={ICC: False})
-        assert host["blue"].options == {MTU: "1400", ICC: "false"}
-        assert (host["blue"].internal, host["blue"].labels, host["blue"].ipam) == (True, {"a": "1"}, before.ipam)
+        host.network("blue", attachable=True)
+        assert host["blue"] == replace(before, attachable=True)
+
+    @pytest.mark.parametrize(("option", "attribute"), [("labels", "labels"), ("driver_options", "options")])
+    def test_given_ones_are_all_where_any_of_them_differs(self, host: Declaration, option: str, attribute: str) -> None:
+        """As in community.docker, whose docker_network then makes the network anew with just these."""
+        two, other = {MTU: "1400", ICC: "false"}, {MTU: "1500"}
+        host.network("blue", **{option: two})
+        host.network("blue", **{option: {ICC: "false"}})
+        assert getattr(host["blue"], attribute) == two
+        host.network("blue", **{option: other})
+        assert getattr(host["blue"], attribute) == other
+        host.network("blue", **{option: {}})
+        assert getattr(host["blue"], attribute) == other
 
     def test_id_and_creation_date_stay(self, blue: Declaration) -> None:
         before = blue["blue"]

@@ -4,9 +4,14 @@
 
 from __future__ import annotations
 
-import pytest
-from unit.support import Declaration, FakeFacts
+from typing import Any
 
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from unit.support import Declaration, FakeFacts, is_one_plain_line, refused
+
+from ansible_collections.bridgework.network.plugins.module_utils._errors import InvalidInput
 from ansible_collections.bridgework.network.plugins.module_utils._intent import Item
 from ansible_collections.bridgework.network.plugins.module_utils._intent.prune import Pruned
 
@@ -32,6 +37,18 @@ class TestNetworks:
     def test_predefined_network_stays(self, host: Declaration) -> None:
         host.bridge()
         assert host.prune() == Pruned(kept=[("network", "bridge", "it is predefined")])
+
+    @pytest.mark.parametrize(("template", "network"), [("a", "b"), ("b", "a")])
+    def test_configuration_stays_whether_it_is_used_or_not(
+        self, host: Declaration, template: str, network: str
+    ) -> None:
+        """It would be free the moment that the last of its networks goes, and the names would decide when."""
+        host.networks({"name": template, "config_only": True}, {"name": network, "config_from": template})
+        pruned = host.prune()
+        assert removed(pruned) == [("network", network)]
+        assert host.prune() == Pruned(kept=[("network", template, "it is a configuration only")])
+        host.networks({"name": network, "config_from": template, "connected": ["web"]})
+        assert ("network", template, f'it is the configuration of network "{network}"') in host.prune().kept
 
     def test_nothing_declared_is_nothing_to_prune(self, host: Declaration) -> None:
         assert host.prune(containers=True) == Pruned()
@@ -115,3 +132,196 @@ def test_every_object_is_either_removed_or_kept_with_a_reason() -> None:
     kept = [(kind, name) for kind, name, _reason in pruned.kept]
     assert sorted([*removed(pruned), *kept]) == sorted(declared)
     assert all(reason for _kind, _name, reason in pruned.kept)
+
+
+OLD, NEW = "2025-01-01T00:00:00.000000Z", "2025-01-02T00:00:00.000000Z"
+NOW = "2025-01-02T12:00:00.000000Z"
+
+
+@pytest.fixture
+def shop() -> Declaration:
+    """The networks "old" (36 hours of age) and "new" (12 hours), with labels, and containers of the same ages."""
+    host = Declaration(FakeFacts(now=OLD))
+    host.network("old", labels={"project": "shop", "keep": ""})
+    host.bridge({"name": "batch", "mode": "none", "labels": {"project": "shop"}})
+    host.facts.now = NEW
+    host.network("new", labels={"project": "lab"})
+    host.bridge({"name": "cache", "mode": "none"})
+    host.facts.now = NOW
+    return host
+
+
+def gone(host: Declaration, **filters: Any) -> list[str]:
+    return [name for _kind, name in removed(host.prune(filters=filters))]
+
+
+def reasons(pruned: Pruned) -> dict[str, str]:
+    return {name: reason for _kind, name, reason in pruned.kept}
+
+
+class TestFilters:
+    @pytest.mark.parametrize(
+        ("filters", "expected"),
+        [
+            # Made before a point in time; the host's local time is two hours ahead.
+            ({"until": "24h"}, ["old"]),
+            ({"until": "36h"}, []),
+            ({"until": "35h59m59.9s"}, ["old"]),
+            ({"until": "1h30m"}, ["new", "old"]),
+            ({"until": "2025-01-01T12:00:00Z"}, ["old"]),
+            ({"until": "2025-01-02T00:00:00Z"}, ["old"]),
+            ({"until": "2025-01-02T01:00:00+01:00"}, ["old"]),
+            ({"until": "2025-01-02T00:30:00+01:00"}, ["old"]),
+            ({"until": "2025-01-02T02:00:00"}, ["old"]),
+            ({"until": "2025-01-02T02:00:01"}, ["new", "old"]),
+            ({"until": "2025-01-01"}, []),
+            ({"until": "2025-01-02"}, ["old"]),
+            ({"until": "1735689600"}, []),
+            ({"until": 1735689601}, ["old"]),
+            ({"until": 1735776000.5}, ["new", "old"]),
+            ({"until": ["24h"]}, ["old"]),
+            # With all of these labels.
+            ({"label": "project"}, ["new", "old"]),
+            ({"label": "project=shop"}, ["old"]),
+            ({"label": "project=sho"}, []),
+            ({"label": "keep"}, ["old"]),
+            ({"label": "keep="}, ["old"]),
+            ({"label": ["project=shop", "keep"]}, ["old"]),
+            ({"label": ["project=shop", "project=lab"]}, []),
+            ({"label": ["project=lab", "keep"]}, []),
+            # Not with all of these.
+            ({"label!": "keep"}, ["new"]),
+            ({"label!": "project"}, []),
+            ({"label!": "project=lab"}, ["old"]),
+            ({"label!": "ghost"}, ["new", "old"]),
+            ({"label!": ["project", "keep"]}, ["new"]),
+            ({"label!": ["project=lab", "keep"]}, ["new", "old"]),
+            # Several.
+            ({"until": "24h", "label": "project=lab"}, []),
+            ({"until": "1h", "label": "project=lab"}, ["new"]),
+            ({"until": "1h", "label": "project", "label!": "keep"}, ["new"]),
+            ({"label": "project=shop", "label!": "keep"}, []),
+            # None.
+            ({}, ["new", "old"]),
+            ({"until": None, "label": None, "label!": None}, ["new", "old"]),
+            ({"until": [], "label": [], "label!": []}, ["new", "old"]),
+        ],
+    )
+    def test_networks_that_pass_go(self, shop: Declaration, filters: dict[str, Any], expected: list[str]) -> None:
+        assert gone(shop, **filters) == expected
+        assert {"old", "new"} - set(expected) == set(shop.state.networks)
+
+    def test_no_filters_at_all_let_all_pass(self, shop: Declaration) -> None:
+        assert [name for _kind, name in removed(shop.prune(filters=None))] == ["new", "old"]
+
+    def test_containers_must_pass_too(self, shop: Declaration) -> None:
+        pruned = shop.prune(containers=True, filters={"until": "24h", "label": "project=shop"})
+        assert removed(pruned) == [("container", "batch"), ("network", "old")]
+        assert pruned.kept == [
+            ("container", "cache", f"it was made at {NEW}, not before 24h"),
+            ("network", "new", f"it was made at {NEW}, not before 24h"),
+        ]
+
+    @pytest.mark.parametrize(
+        ("filters", "reason"),
+        [
+            ({"until": "36h"}, f"it was made at {OLD}, not before 36h"),
+            ({"until": "2024-12-31T23:00:00Z"}, f"it was made at {OLD}, not before 2024-12-31T23:00:00Z"),
+            ({"until": 1735689600}, f"it was made at {OLD}, not before 1735689600"),
+            ({"label": "tier"}, "it has not the labels tier"),
+            ({"label": ["keep", "tier=front"]}, "it has not the labels keep, tier=front"),
+            ({"label!": "keep"}, "it has the labels keep"),
+            ({"label!": ["project=shop", "keep"]}, "it has the labels project=shop, keep"),
+            ({"label": "tier", "label!": "keep"}, "it has not the labels tier"),
+            ({"until": "36h", "label": "tier"}, f"it was made at {OLD}, not before 36h"),
+        ],
+    )
+    def test_what_stays_says_which_filter_kept_it(
+        self, shop: Declaration, filters: dict[str, Any], reason: str
+    ) -> None:
+        assert reasons(shop.prune(filters=filters))["old"] == reason
+
+    def test_what_is_in_use_says_so_whatever_the_filters(self, shop: Declaration) -> None:
+        shop.bridge()
+        shop.network("new", connected=["web"])
+        assert reasons(shop.prune(filters={"until": "36h", "label": "tier"})) == {
+            "bridge": "it is predefined",
+            "new": 'it is in use by container "web"',
+            "old": f"it was made at {OLD}, not before 36h",
+        }
+
+    def test_container_stays_for_its_sharer_that_did_not_pass(self, shop: Declaration) -> None:
+        shop.bridge({"name": "sidecar", "mode": "container", "target": "batch"})
+        pruned = shop.prune(networks=False, containers=True, filters={"until": "24h"})
+        assert removed(pruned) == []
+        assert reasons(pruned) == {
+            "batch": 'its namespace is shared by "sidecar"',
+            "cache": f"it was made at {NEW}, not before 24h",
+            "sidecar": f"it was made at {NOW}, not before 24h",
+        }
+
+    def test_network_stays_for_its_container_that_did_not_pass(self, shop: Declaration) -> None:
+        shop.network("old", connected=["web"])
+        pruned = shop.prune(containers=True, filters={"until": "24h"})
+        assert removed(pruned) == [("container", "batch")]
+        assert reasons(pruned)["old"] == 'it is in use by container "web"'
+
+    def test_labels_that_are_changed_later_count(self, shop: Declaration) -> None:
+        shop.network("new", labels={"project": "shop"})
+        assert gone(shop, label="project=shop") == ["new", "old"]
+
+    def test_change_in_place_makes_nothing_younger(self, shop: Declaration) -> None:
+        shop.network("old", labels={"project": "other"})
+        assert gone(shop, until="24h") == ["old"]
+
+    def test_label_may_be_a_word_that_yaml_takes_for_another_type(self, host: Declaration) -> None:
+        host.networks({"name": "blue", "labels": {"true": "yes"}}, {"name": "red", "labels": {"7": ""}})
+        assert gone(host, label=True) == ["blue"]
+        assert gone(host, label=7) == ["red"]
+
+
+@pytest.mark.parametrize(
+    ("filters", "text"),
+    [
+        ({"untill": "24h"}, 'filters "untill" is unknown; did you mean until?'),
+        ({"labels": "a"}, 'filters "labels" is unknown; did you mean label?'),
+        ({"dangling": "true"}, 'filters "dangling" is unknown; use one of: until, label, label!'),
+        ({"until": ["24h", "48h"]}, 'filters "until" is given more than once; give one point in time'),
+        *(
+            (
+                {"until": value},
+                f'filters "until={shown}" is no point in time; '
+                'write it like "24h", "2025-01-31T12:00:00Z" or "1735689600"',
+            )
+            for value, shown in [
+                ("yesterday", "yesterday"),
+                ("1d", "1d"),
+                ("-24h", "-24h"),
+                ("2025-02-30", "2025-02-30"),
+                ("", ""),
+                ("24h\n", "24h\\n"),
+                (True, "true"),
+            ]
+        ),
+        ({"until": {"hours": 24}}, "filters \"until={'hours': 24}\" is no text; give a text or a list of texts"),
+        ({"label": {"a": "b"}}, "filters \"label={'a': 'b'}\" is no text; give a text or a list of texts"),
+        ({"label!": [["keep"]]}, "filters \"label!=['keep']\" is no text; give a text or a list of texts"),
+    ],
+)
+def test_filter_that_can_not_be_honoured_is_refused(host: Declaration, filters: dict[str, Any], text: str) -> None:
+    host.network("blue")
+    with refused(f"prune: {text}"):
+        host.prune(filters=filters)
+    assert set(host.state.networks) == {"blue"}
+
+
+@given(st.dictionaries(st.sampled_from(["until", "label", "label!"]), st.text(max_size=8), max_size=3))
+def test_any_filters_are_honoured_or_refused_on_one_line(filters: dict[str, str]) -> None:
+    host = Declaration()
+    host.network("blue", labels={"a": "1"})
+    try:
+        pruned = host.prune(filters=filters)
+    except InvalidInput as error:
+        assert is_one_plain_line(str(error))
+    else:
+        assert len(pruned.items) + len(pruned.kept) == 1

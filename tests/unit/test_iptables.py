@@ -17,6 +17,7 @@ from ansible_collections.bridgework.network.plugins.module_utils._firewall.iptab
     transaction,
 )
 from ansible_collections.bridgework.network.plugins.module_utils._firewall.ruleset import (
+    DirectRule,
     NetworkRules,
     PortRule,
     Ruleset,
@@ -44,7 +45,7 @@ DROPPED = Fate(None)
 
 def router(forward_policy: str) -> Router:
     iptables = SimulatedIptables(forward_policy)
-    iptables.restore(transaction(Iptables().render(RULES), {}))
+    iptables.restore(transaction(Iptables().render([RULES]), {}))
     gateways = tuple(network.subnets[0].replace("0.0/16", "0.1") for network in RULES.networks)
     return Router(iptables, (HOST, *gateways), {network.device: network.subnets[0] for network in RULES.networks})
 
@@ -172,14 +173,20 @@ class TestMeaning:
 
 
 def test_no_network_is_no_rule() -> None:
-    assert Iptables().render(Ruleset()) == {}
+    assert Iptables().render([Ruleset()]) == {}
 
 
 @st.composite
 def rulesets(draw) -> Ruleset:
     numbers = draw(st.lists(st.integers(0, 255), max_size=3, unique=True))
     networks = tuple(
-        NetworkRules(f"br-{number}", (f"10.{number}.0.0/16",), draw(BOOLS), draw(BOOLS), draw(BOOLS))
+        NetworkRules(
+            f"br-{number}",
+            (f"10.{number}.0.0/16",),
+            *(draw(BOOLS) for _switch in range(5)),
+            trusted=draw(LINKS),
+            source=draw(st.sampled_from([None, HOST])),
+        )
         for number in numbers
     )
     ports = draw(
@@ -195,10 +202,16 @@ def rulesets(draw) -> Ruleset:
             max_size=4,
         )
     )
-    return Ruleset(networks, tuple(ports) if networks else ())
+    direct = [
+        DirectRule("tcp", network.device, "10.0.0.2", draw(st.integers(1, 65535)), draw(LINKS))
+        for network in networks
+        if draw(BOOLS)
+    ]
+    return Ruleset(networks=networks, ports=tuple(ports) if networks else (), direct=tuple(direct))
 
 
 BOOLS = st.booleans()
+LINKS = st.sampled_from([(), ("eth0",), ("eth0", "eth1")])
 # Comments are free text; iptables keeps them on one line of at most 255 bytes.
 COMMENT = st.text(st.characters(exclude_characters="\n\r\0", exclude_categories=["Cs"]), max_size=30) | st.sampled_from(
     ["it's", 'a "quoted" one', "-j BRIDGEWORK-FORWARD", "-m tcp", "back\\slash", "", " ", "'", '"', "-p tcp -m tcp"]
@@ -235,7 +248,7 @@ RULE_LISTS = st.lists(foreign_rules(), max_size=2)
 
 @given(rulesets())
 def test_what_is_rendered_is_what_is_read_back(ruleset: Ruleset) -> None:
-    rendered = Iptables().render(ruleset)
+    rendered = Iptables().render([ruleset])
     iptables = SimulatedIptables()
     iptables.restore(transaction(rendered, {}))
     assert parse("ip", iptables.save()) == rendered
@@ -247,7 +260,7 @@ def test_transactions_lead_from_any_rule_set_to_any_other_and_leave_foreign_rule
 ) -> None:
     untouched = iptables.save()
     for ruleset in (*rulesets, Ruleset()):
-        wanted, present = Iptables().render(ruleset), parse("ip", iptables.save())
+        wanted, present = Iptables().render([ruleset]), parse("ip", iptables.save())
         iptables.restore(transaction(wanted, present))
         assert parse("ip", iptables.save()) == wanted
         assert "\n".join(line for line in iptables.save().split("\n") if not is_ours(line)) == untouched
@@ -265,7 +278,7 @@ def is_ours(line: str) -> bool:
 @given(rulesets(), rulesets(), st.data())
 def test_what_hands_did_to_our_chains_is_put_right(before: Ruleset, after: Ruleset, data) -> None:
     iptables = SimulatedIptables()
-    iptables.restore(transaction(Iptables().render(before), {}))
+    iptables.restore(transaction(Iptables().render([before]), {}))
     for table in iptables.tables.values():
         for chain, held in table.items():
             if chain.startswith(PREFIX) and held.rules and data.draw(BOOLS):
@@ -274,7 +287,7 @@ def test_what_hands_did_to_our_chains_is_put_right(before: Ruleset, after: Rules
                 held.rules.insert(0, data.draw(foreign_rules()))
             if not chain.startswith(PREFIX) and held.rules and data.draw(BOOLS):
                 held.rules.append(held.rules[0])  # a jump of ours, twice
-    wanted = Iptables().render(after)
+    wanted = Iptables().render([after])
     iptables.restore(transaction(wanted, parse("ip", iptables.save())))
     assert parse("ip", iptables.save()) == wanted
 
@@ -283,7 +296,7 @@ def test_what_hands_did_to_our_chains_is_put_right(before: Ruleset, after: Rules
 @example("a b")
 def test_strange_jump_into_our_chains_is_removed_whatever_its_comment(comment: str) -> None:
     iptables = SimulatedIptables()
-    wanted = Iptables().render(RULES)
+    wanted = Iptables().render([RULES])
     iptables.restore(transaction(wanted, {}))
     iptables.tables["filter"]["INPUT"].rules.append(("-m", "comment", "--comment", comment, "-j", f"{PREFIX}FORWARD"))
     present = parse("ip", iptables.save())

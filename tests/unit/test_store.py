@@ -7,7 +7,7 @@ from __future__ import annotations
 import sqlite3
 import stat
 import tempfile
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -183,6 +183,28 @@ def test_empty_file_is_a_state_not_written_yet(store: Store, file: Path) -> None
     assert store.load() == NOTHING
     store.save(NOTHING, (a_state(), Ledger()))
     assert store.load() == (a_state(), Ledger())
+
+
+def test_what_is_loaded_is_of_one_moment(store: Store, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who only looks takes no lock: somebody may write between two tables."""
+    store.save(NOTHING, (a_state(), Ledger()))
+    opened, attempts = Store._connect, []
+
+    def remove_everything(statement: str) -> None:
+        if statement == "SELECT * FROM network":
+            attempts.append(statement)
+            with closing(sqlite3.connect(file, timeout=0)) as other, suppress(sqlite3.OperationalError), other:
+                for table in ("ipam", "network", "container"):
+                    other.execute(f"DELETE FROM {table}")
+
+    def watched(self: Store, mode: str) -> sqlite3.Connection:
+        connection = opened(self, mode)
+        connection.set_trace_callback(remove_everything)
+        return connection
+
+    monkeypatch.setattr(Store, "_connect", watched)
+    assert store.load() == (a_state(), Ledger())
+    assert attempts
 
 
 class TestBadFile:

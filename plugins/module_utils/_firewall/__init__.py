@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from typing import Protocol
 
 from .._hostconfig import FirewallLines
@@ -13,20 +14,20 @@ from .ruleset import PortRule, Ruleset
 class Backend(Protocol):
     """One dialect of the firewall."""
 
-    def require(self) -> None:
-        """Raise HostError where the host lacks what the backend needs."""
+    def require(self, lines: FirewallLines) -> None:
+        """Raise HostError where the host lacks what the backend needs for these lines."""
 
-    def render(self, ruleset: Ruleset) -> FirewallLines:
+    def render(self, rulesets: Iterable[Ruleset]) -> FirewallLines:
         """The lines that the host must hold, as the backend reads them back. Pure."""
 
-    def observe(self) -> FirewallLines:
-        """Our lines that the host holds now."""
+    def observe(self, places: Collection[str] | None = None) -> FirewallLines:
+        """Our lines that the host holds now; ``places`` are where there may be some, None stands for everywhere."""
 
     def published(self, lines: FirewallLines) -> frozenset[PortRule]:
         """The ports that these lines publish. Pure."""
 
     def apply(self, wanted: FirewallLines, present: FirewallLines) -> None:
-        """Swap what is present for what is wanted, in one transaction a table."""
+        """Swap what is present for what is wanted, in one transaction a table; nothing where any of it is refused."""
 
 
 def choose(name: str) -> Backend:

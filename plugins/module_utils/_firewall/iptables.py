@@ -1,9 +1,10 @@
 # SPDX-FileCopyrightText: Bridgework contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The rule set in the words of iptables: one read by iptables-save, one transaction by iptables-restore.
+"""The rule set in the words of iptables: one read and one transaction for each family.
 
-A place is ``<family> <table> <chain>``. Of a built-in chain only our jump is ours. Lines are written as iptables-save
-prints them, and compared in a normal form, since versions differ in what they leave implicit.
+A place is ``<family> <table> <chain>``, the family being ip or ip6. Of a built-in chain only our jump is ours. Lines
+are written as iptables-save prints them, and compared in a normal form, since versions differ in what they leave
+implicit.
 """
 
 from __future__ import annotations
@@ -14,75 +15,139 @@ import re
 import shutil
 import subprocess
 from collections import defaultdict
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 
 from .._errors import HostError, KernelError
 from .._hostconfig import FirewallLines
 from .._model import WILDCARDS
-from .ruleset import NetworkRules, PortRule, Ruleset
+from .ruleset import DirectRule, NetworkRules, PortRule, Ruleset
 
 PREFIX = "BRIDGEWORK-"
-SAVE, RESTORE = "iptables-save", "iptables-restore"
 LOCK_SECONDS = 10  # how long to wait for another program's hold on the xtables lock
-LOOPBACK = "127.0.0.0/8"
 WORD = re.compile(r'(?:"(?:[^"\\]|\\.)*"|\S)+')
 PORT = re.compile(r"(?:-d (\S+)/\d+ )?-p (\w+) --dport (\d+) -j DNAT --to-destination (\S+):(\d+)")
 PORTS = "BRIDGEWORK-PORTS"
 
-# The jumps into our chains: table, built-in chain, match, our chain.
-JUMPS = (
-    ("raw", "PREROUTING", "", "BRIDGEWORK-RAW"),
-    ("mangle", "PREROUTING", "", "BRIDGEWORK-DIRECT"),
-    ("nat", "PREROUTING", f"! -d {LOOPBACK} -m addrtype --dst-type LOCAL ", PORTS),
-    ("nat", "OUTPUT", "-m addrtype --dst-type LOCAL ", PORTS),
-    ("nat", "POSTROUTING", "", "BRIDGEWORK-SNAT"),
-    ("filter", "FORWARD", "", "BRIDGEWORK-FORWARD"),
-)
+
+@dataclass(frozen=True)
+class Family:
+    """One of the two families: its place's first word, its tools, its loopback addresses."""
+
+    version: int
+    name: str
+    tools: str
+    loopback: str
+    icmp: str
+    link_local: str = ""  # never forwarded
+    strangers: str = ""  # a match for those whom published ports are for
+
+    @property
+    def save(self) -> str:
+        return f"{self.tools}-save"
+
+    @property
+    def restore(self) -> str:
+        return f"{self.tools}-restore"
+
+    def jumps(self) -> tuple[tuple[str, str, str, str], ...]:
+        """The jumps into our chains: table, built-in chain, match, our chain."""
+        local = "-m addrtype --dst-type LOCAL "
+        return (
+            ("raw", "PREROUTING", "", "BRIDGEWORK-RAW"),
+            ("mangle", "PREROUTING", "", "BRIDGEWORK-DIRECT"),
+            ("nat", "PREROUTING", f"{self.strangers}! -d {self.loopback} {local}", PORTS),
+            ("nat", "OUTPUT", local, PORTS),
+            ("nat", "POSTROUTING", "", "BRIDGEWORK-SNAT"),
+            ("filter", "FORWARD", "", "BRIDGEWORK-FORWARD"),
+        )
+
+
+# Replies to a link-local client can't be translated back: it is on another link than the container.
+IPV4 = Family(4, "ip", "iptables", "127.0.0.0/8", "icmp")
+IPV6 = Family(6, "ip6", "ip6tables", "::1/128", "ipv6-icmp", "fe80::/10", "! -s fe80::/10 ")
+FAMILIES = (IPV4, IPV6)
 
 
 class Iptables:
     """The backend for iptables, whichever of its two kinds the host's commands are."""
 
-    def require(self) -> None:
-        for tool in (SAVE, RESTORE):
-            if _find(tool) is None:
-                raise HostError(
-                    f'firewall_backend "iptables": the command {tool} is missing; install the package iptables'
-                )
+    def require(self, lines: FirewallLines) -> None:
+        for family in FAMILIES:
+            if any(_family(place) == family.name for place in lines):
+                _require(family)
 
-    def render(self, ruleset: Ruleset) -> FirewallLines:
-        if not ruleset.networks:
-            return {}
-        places: dict[str, tuple[str, ...]] = {
-            "ip raw BRIDGEWORK-RAW": tuple(_raw(ruleset.networks)),
-            f"ip nat {PORTS}": (*_not_from(ruleset.networks), *map(_port, ruleset.ports)),
-            "ip nat BRIDGEWORK-SNAT": tuple(_snat(ruleset.networks)),
-            "ip filter BRIDGEWORK-FORWARD": tuple(_forward(ruleset.networks)),
-        }
-        direct = tuple(_direct(ruleset.networks))
-        if direct:
-            places["ip mangle BRIDGEWORK-DIRECT"] = direct
-        places.update(
-            (f"ip {table} {chain}", (f"{match}-j {target}",))
-            for table, chain, match, target in JUMPS
-            if f"ip {table} {target}" in places
-        )
+    def render(self, rulesets: Iterable[Ruleset]) -> FirewallLines:
+        families = {family.version: family for family in FAMILIES}
+        places: dict[str, tuple[str, ...]] = {}
+        for ruleset in rulesets:
+            places.update(_places(families[ruleset.version], ruleset))
         return places
 
-    def observe(self) -> FirewallLines:
-        path = _find(SAVE)
-        return {} if path is None else parse("ip", _run([path], ""))
+    def observe(self, places: Collection[str] | None = None) -> FirewallLines:
+        found: dict[str, tuple[str, ...]] = {}
+        for family in FAMILIES:
+            path = _find(family.save)
+            # Most hosts have no network with IPv6, and need not start another process to know.
+            is_in_use = places is None or family is IPV4 or any(_family(place) == family.name for place in places)
+            if path is not None and is_in_use:
+                found.update(parse(family.name, _run([path], "")))
+        return found
 
     def published(self, lines: FirewallLines) -> frozenset[PortRule]:
-        if any(f"ip {table} {chain}" not in lines for table, chain, _match, target in JUMPS if target == PORTS):
-            return frozenset()
-        return frozenset(map(_published, filter(None, map(PORT.fullmatch, lines.get(f"ip nat {PORTS}", ())))))
+        found: set[PortRule] = set()
+        for family in FAMILIES:
+            if all(f"{family.name} {table} {chain}" in lines for table, chain, _m, to in family.jumps() if to == PORTS):
+                rules = lines.get(f"{family.name} nat {PORTS}", ())
+                found |= {_published(family, rule) for rule in filter(None, map(PORT.fullmatch, rules))}
+        return frozenset(found)
 
     def apply(self, wanted: FirewallLines, present: FirewallLines) -> None:
-        self.require()
-        command = [str(_find(RESTORE)), "--noflush", "-w", str(LOCK_SECONDS)]
-        script = transaction(wanted, present)
-        _run([*command, "--test"], script)
-        _run(command, script)
+        scripts = []
+        for family in FAMILIES:
+            script = transaction(_of(family, wanted), _of(family, present))
+            if script:
+                _require(family)
+                scripts.append(([str(_find(family.restore)), "--noflush", "-w", str(LOCK_SECONDS)], script))
+        # All are tried before the first is carried out.
+        for command, script in scripts:
+            _run([*command, "--test"], script)
+        for command, script in scripts:
+            _run(command, script)
+
+
+def _places(family: Family, ruleset: Ruleset) -> dict[str, tuple[str, ...]]:
+    """The chains of one family, and the jumps into them."""
+    if not ruleset.networks:
+        return {}
+    chains: dict[tuple[str, str], tuple[str, ...]] = {
+        ("raw", "BRIDGEWORK-RAW"): tuple(_raw(family, ruleset.networks)),
+        ("nat", PORTS): (*_not_from(ruleset.networks), *map(_port, ruleset.ports)),
+        ("nat", "BRIDGEWORK-SNAT"): tuple(_snat(family, ruleset.networks)),
+        ("filter", "BRIDGEWORK-FORWARD"): tuple(_forward(family, ruleset)),
+    }
+    direct = tuple(_direct(ruleset.networks))
+    if direct:
+        chains["mangle", "BRIDGEWORK-DIRECT"] = direct
+    places = {f"{family.name} {table} {chain}": lines for (table, chain), lines in chains.items()}
+    for table, chain, match, target in family.jumps():
+        if (table, target) in chains:
+            places[f"{family.name} {table} {chain}"] = (f"{match}-j {target}",)
+    return places
+
+
+def _of(family: Family, lines: FirewallLines) -> FirewallLines:
+    return {place: texts for place, texts in lines.items() if _family(place) == family.name}
+
+
+def _family(place: str) -> str:
+    return place.partition(" ")[0]
+
+
+def _require(family: Family) -> None:
+    for tool in (family.save, family.restore):
+        if _find(tool) is None:
+            raise HostError(f'firewall_backend "iptables": the command {tool} is missing; install the package iptables')
 
 
 def parse(family: str, saved: str) -> FirewallLines:
@@ -137,25 +202,32 @@ def transaction(wanted: FirewallLines, present: FirewallLines) -> str:
     return "".join("\n".join([f"*{table}", *lines, "COMMIT", ""]) for table, lines in sorted(tables.items()))
 
 
-def _raw(networks: tuple[NetworkRules, ...]) -> list[str]:
-    lines = [f"{side} {LOOPBACK} -i {network.device} -j DROP" for network in networks for side in ("-s", "-d")]
+def _raw(family: Family, networks: tuple[NetworkRules, ...]) -> list[str]:
+    lines = [f"{side} {family.loopback} -i {network.device} -j DROP" for network in networks for side in ("-s", "-d")]
     lines.append("-m addrtype --dst-type LOCAL -j RETURN")
     for network in networks:
-        if network.internal:
+        if network.internal and network.subnets:
+            if family.link_local:
+                lines.append(f"-d {family.link_local} -i {network.device} -j RETURN")
             lines.append(f"{_elsewhere(network)}-i {network.device} -m addrtype --dst-type UNICAST -j DROP")
-        if network.masquerade:
-            lines += [f"-d {subnet} ! -i {network.device} -j DROP" for subnet in network.subnets]
+        if network.masquerade and network.protected:
+            for subnet in network.subnets:
+                lines += [f"-d {subnet} -i {link} -j RETURN" for link in network.trusted]
+                lines.append(f"-d {subnet} ! -i {network.device} -j DROP")
     return lines
 
 
 def _direct(networks: tuple[NetworkRules, ...]) -> list[str]:
     """Without masquerading, replies are addressed to containers too: only connection tracking can tell them apart."""
-    return [
-        f"-d {subnet} ! -i {network.device} -m addrtype ! --dst-type LOCAL -m conntrack --ctstate INVALID,NEW -j DROP"
-        for network in networks
-        if not network.masquerade
-        for subnet in network.subnets
-    ]
+    lines = []
+    for network in networks:
+        for subnet in network.subnets if network.protected and not network.masquerade else ():
+            lines += [f"-d {subnet} -i {link} -j RETURN" for link in network.trusted]
+            lines.append(
+                f"-d {subnet} ! -i {network.device} -m addrtype ! --dst-type LOCAL "
+                "-m conntrack --ctstate INVALID,NEW -j DROP"
+            )
+    return lines
 
 
 def _elsewhere(network: NetworkRules) -> str:
@@ -168,35 +240,40 @@ def _not_from(networks: tuple[NetworkRules, ...]) -> list[str]:
 
 
 def _port(port: PortRule) -> str:
+    target = f"[{port.target_ip}]" if ":" in port.target_ip else port.target_ip
     where = "" if port.host_ip in WILDCARDS else f"-d {_single(port.host_ip)} "
-    return (
-        f"{where}-p {port.protocol} --dport {port.host_port} "
-        f"-j DNAT --to-destination {port.target_ip}:{port.target_port}"
+    return f"{where}-p {port.protocol} --dport {port.host_port} -j DNAT --to-destination {target}:{port.target_port}"
+
+
+def _published(family: Family, line: re.Match[str]) -> PortRule:
+    """What ``_port`` made the line of."""
+    host_ip, protocol, host_port, target_ip, target_port = line.groups()
+    return PortRule(
+        protocol, host_ip or WILDCARDS[family.version == 6], int(host_port), target_ip.strip("[]"), int(target_port)
     )
 
 
-def _published(line: re.Match[str]) -> PortRule:
-    """What ``_port`` made the line of."""
-    host_ip, protocol, host_port, target_ip, target_port = line.groups()
-    return PortRule(protocol, host_ip or WILDCARDS[0], int(host_port), target_ip, int(target_port))
-
-
-def _snat(networks: tuple[NetworkRules, ...]) -> list[str]:
+def _snat(family: Family, networks: tuple[NetworkRules, ...]) -> list[str]:
     lines = []
     for network in networks:
         if network.internal:
             continue
-        lines.append(f"-s {LOOPBACK} -o {network.device} -j MASQUERADE")
+        lines.append(f"-s {family.loopback} -o {network.device} -j MASQUERADE")
         for subnet in network.subnets:
             lines.append(f"-s {subnet} -o {network.device} -m conntrack --ctstate DNAT -j MASQUERADE")
             if network.masquerade:
-                lines.append(f"-s {subnet} ! -o {network.device} -j MASQUERADE")
+                to = f"SNAT --to-source {network.source}" if network.source else "MASQUERADE"
+                lines.append(f"-s {subnet} ! -o {network.device} -j {to}")
     return lines
 
 
-def _forward(networks: tuple[NetworkRules, ...]) -> list[str]:
+def _forward(family: Family, ruleset: Ruleset) -> list[str]:
     """First what may enter a bridge, then that nothing else does, last that the rest may leave."""
     lines = []
+    networks = ruleset.networks
+    direct: dict[str, list[DirectRule]] = defaultdict(list)
+    for rule in ruleset.direct:
+        direct[rule.device].append(rule)
     for network in networks:
         device = network.device
         if network.internal:
@@ -208,11 +285,23 @@ def _forward(networks: tuple[NetworkRules, ...]) -> list[str]:
         if not network.internal:
             lines.append(f"-o {device} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT")
             lines.append(f"-o {device} -m conntrack --ctstate DNAT -j ACCEPT")
+            lines += [_direct_port(rule, link) for rule in direct[device] for link in rule.links or (None,)]
+            if not network.protected:
+                lines.append(f"! -i {device} -o {device} -p {family.icmp} -j ACCEPT")
+            if network.open:
+                lines.append(f"! -i {device} -o {device} -j ACCEPT")
             if network.icc:
                 lines.append(f"-i {device} -o {device} -j ACCEPT")
         lines.append(f"-o {device} -j DROP")
     lines += [f"-i {network.device} -j ACCEPT" for network in networks if not network.internal]
     return lines
+
+
+def _direct_port(rule: DirectRule, link: str | None) -> str:
+    where = f"-i {link} " if link else ""
+    return (
+        f"-d {_single(rule.target_ip)} {where}-o {rule.device} -p {rule.protocol} --dport {rule.target_port} -j ACCEPT"
+    )
 
 
 def _single(address: str) -> str:

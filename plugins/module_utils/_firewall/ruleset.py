@@ -4,10 +4,13 @@
 
 Every backend gives it this meaning, with connection tracking:
 
-* Into a network's bridge from elsewhere goes what belongs to a flow that is allowed, and what was published.
-* Between containers on one bridge all goes, unless ``icc`` is off; then only what was published.
+* Into a network's bridge from elsewhere goes what belongs to a flow that is allowed, what was published, and what
+  may be addressed directly.
+* Between containers on one bridge all goes, unless ``icc`` is off; then only what was published and is routed, not
+  bridged: the ports of the bridge keep containers apart.
 * Out of the bridge all goes, unless the network is internal; then nothing crosses the bridge in either direction.
-* A packet from elsewhere that is addressed to a container directly is dropped before anything else sees it.
+* A packet from elsewhere that is addressed to a container directly is dropped before anything else sees it, where the
+  network is protected.
 * A packet from a bridge never reaches the host's loopback addresses.
 * A published port leads to its target for everyone who addresses the host; one that is published on a loopback address
   only for processes of the host itself.
@@ -22,13 +25,22 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class NetworkRules:
-    """One network. ``subnets`` are in CIDR form."""
+    """One network. ``subnets`` are in CIDR form; ``protected`` and what follows are about one of its families.
+
+    ``protected``: nobody from elsewhere addresses a container directly, but for what comes in by a ``trusted`` link and
+    is for a published port. ``open``: nor is there a rule that keeps others from any port. ``source`` is the address
+    that egress gets, where it is not left to the way that it takes.
+    """
 
     device: str
     subnets: tuple[str, ...]
     internal: bool = False
     icc: bool = True
     masquerade: bool = True
+    protected: bool = True
+    open: bool = False
+    trusted: tuple[str, ...] = ()
+    source: str | None = None
 
 
 @dataclass(frozen=True)
@@ -43,8 +55,21 @@ class PortRule:
 
 
 @dataclass(frozen=True)
-class Ruleset:
-    """The whole firewall of one host; empty where no network is declared."""
+class DirectRule:
+    """A container's port that others may address directly: all, or those who come in by one of the links."""
 
+    protocol: str
+    device: str
+    target_ip: str
+    target_port: int
+    links: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Ruleset:
+    """The firewall of one family of one host; empty where no network is declared."""
+
+    version: int = 4
     networks: tuple[NetworkRules, ...] = ()
     ports: tuple[PortRule, ...] = ()
+    direct: tuple[DirectRule, ...] = ()

@@ -33,7 +33,7 @@ from .endpoints import (
 )
 from .networks import NetworkSpec, text_values
 
-DESCRIBING = ("ipam_config", "driver_options", "labels")
+DESCRIBING = ("ipam_config", "enable_ipv4", "enable_ipv6", "driver_options", "labels")
 
 
 @dataclass(frozen=True)
@@ -109,6 +109,8 @@ class BridgeSpec:
             "name": PREDEFINED_BRIDGE if device == PREDEFINED_BRIDGE_DEVICE else device,
             "driver_options": options,
             "ipam_config": params.get("ipam_config"),
+            "enable_ipv4": params.get("enable_ipv4"),
+            "enable_ipv6": params.get("enable_ipv6"),
             "labels": params.get("labels"),
             "force": params.get("force"),
         }
@@ -156,8 +158,8 @@ def apply_bridge(state: State, facts: Facts, spec: BridgeSpec) -> list[Item]:
             spec, warnings = _on_trust(network, spec)
     if network is not None:
         for each in spec.containers:
-            if each.endpoint is not None and each.endpoint.ipv4_address is not None:
-                vacate(state, network, each.name)
+            if each.endpoint is not None:
+                vacate(state, network, each.endpoint)
     assumed = _assumptions(state, facts, spec)
     for each in _targets_first(spec.containers):
         if each.state == "present":
@@ -231,14 +233,14 @@ def _targets_first(specs: Sequence[ContainerSpec]) -> list[ContainerSpec]:
         return len(seen)
 
     def free(spec: ContainerSpec) -> bool:
-        return spec.endpoint is None or spec.endpoint.ipv4_address is None
+        return spec.endpoint is None or not spec.endpoint.fixes_address
 
     # Addresses that were asked for come before those that are free to choose.
     return sorted(specs, key=lambda spec: (hops(spec), free(spec)))
 
 
 def _on_device(state: State, device: str) -> Network | None:
-    return next((network for network in state.networks.values() if network.device == device), None)
+    return next((network for network in state.real_networks() if network.device == device), None)
 
 
 def _ensure(state: State, facts: Facts, network: Network | None, spec: ContainerSpec, force: bool) -> None:
@@ -335,7 +337,7 @@ def _check_target(subject: str, name: str, mode: str, target: str | None) -> Non
 
 def _check_mode_options(subject: str, mode: str, params: Mapping[str, Any]) -> None:
     """Addresses belong to mode bridge; sysctls to a namespace of one's own."""
-    options = [] if mode == "bridge" else ["ipv4_address", "mac_address", "interface_name"]
+    options = [] if mode == "bridge" else ["ipv4_address", "ipv6_address", "mac_address", "interface_name"]
     if mode in ("host", "container"):
         options.append("sysctls")
     for option in options:

@@ -8,11 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .. import _ipam, _validate
+from .. import _ipam, _options, _validate
 from .._errors import InUse, InvalidInput, quoted
 from .._facts import Facts
-from .._model import Container, Endpoint, Network
+from .._model import FAMILIES, Container, Endpoint, IpamBlock, Network, version_of
 from .._state import State
+from . import endpoint_options
 
 BRIDGE_PORTS = 1023  # net/bridge/br_private.h: BR_MAX_PORTS, less port 0
 
@@ -23,27 +24,42 @@ class EndpointSpec:
 
     container: str
     ipv4_address: str | None = None
+    ipv6_address: str | None = None
     mac_address: str | None = None
     interface_name: str | None = None
     aliases: tuple[str, ...] | None = None
+    links: tuple[str, ...] | None = None
+    link_local: tuple[str, ...] | None = None
+    gw_priority: int | None = None
+    driver_opts: Mapping[str, str] | None = None
     state: str = "present"
 
     @classmethod
     def from_params(cls, subject: str, params: Mapping[str, Any], container_option: str = "container") -> EndpointSpec:
         container = _validate.name(subject, container_option, params[container_option])
         where = f'{subject}: endpoint of "{container}"'
-        mac, interface = params.get("mac_address"), params.get("interface_name")
-        aliases = params.get("aliases")
+        mac, aliases = params.get("mac_address"), params.get("aliases")
+        links, link_local, opts = params.get("links"), params.get("link_local_ips"), params.get("driver_opts")
         return cls(
             container=container,
             ipv4_address=params.get("ipv4_address"),
+            ipv6_address=params.get("ipv6_address"),
             mac_address=None if mac is None else _validate.mac(where, "mac_address", mac),
-            interface_name=None if interface is None else _validate.interface(where, "interface_name", interface),
-            aliases=None
-            if aliases is None
-            else tuple(_validate.name(where, "aliases", alias) for alias in _validate.words(aliases)),
+            interface_name=endpoint_options.interface(where, params.get("interface_name"), opts),
+            aliases=None if aliases is None else endpoint_options.aliases(where, aliases),
+            links=None if links is None else endpoint_options.links(where, links),
+            link_local=None if link_local is None else endpoint_options.link_local(where, link_local),
+            gw_priority=params.get("gw_priority"),
+            driver_opts=None if opts is None else endpoint_options.driver_opts(where, opts),
             state=params.get("state") or "present",
         )
+
+    @property
+    def fixes_address(self) -> bool:
+        return self.ipv4_address is not None or self.ipv6_address is not None
+
+    def address(self, version: int) -> str | None:
+        return self.ipv4_address if version == 4 else self.ipv6_address
 
 
 def new_container(state: State, facts: Facts, name: str, mode: str, target: str | None = None) -> Container:
@@ -69,20 +85,32 @@ def on_trust(network: Network, specs: Sequence[EndpointSpec]) -> tuple[tuple[End
     """Endpoints for a subnet that is only a guess, without the addresses that it has no place for, and warnings."""
     found, warnings = [], []
     for spec in specs:
-        address, subnet = spec.ipv4_address, network.ipam[0].subnet
-        if address is not None and not _ipam.has_place_for(subnet, str(_validate.address("", "ipv4_address", address))):
+        for version in FAMILIES:
+            address, option = spec.address(version), f"ipv{version}_address"
+            if address is None or _fits(network, version, str(_validate.address("", option, address))):
+                continue
+            subnets = ", ".join(block.subnet for block in network.ipam)
             warnings.append(
-                f'network "{network.name}": endpoint of "{spec.container}": ipv4_address {quoted(address)} is outside '
-                f"{subnet}, which was chosen freely; check mode takes it that an earlier task gives the subnet"
+                f'network "{network.name}": endpoint of "{spec.container}": {option} {quoted(address)} is outside '
+                f"{subnets}, which was chosen freely; check mode takes it that an earlier task gives the subnet"
             )
-            spec = replace(spec, ipv4_address=None)
+            spec = replace(spec, ipv4_address=None) if version == 4 else replace(spec, ipv6_address=None)
         found.append(spec)
     return tuple(found), warnings
+
+
+def _fits(network: Network, version: int, address: str) -> bool:
+    block = network.block(version)
+    return block is not None and _ipam.has_place_for(block.subnet, address)
 
 
 def connect(state: State, facts: Facts, network: Network, spec: EndpointSpec) -> None:
     """The container has an endpoint on the network, as the spec says."""
     subject = f'network "{network.name}"'
+    if network.config_only:
+        raise InvalidInput(
+            subject, "connected", spec.container, "can't be: the network is configuration only", "connect it to another"
+        )
     container = state.containers.get(spec.container) or new_container(state, facts, spec.container, "bridge")
     if container.mode != "bridge":
         raise InvalidInput(
@@ -96,7 +124,7 @@ def connect(state: State, facts: Facts, network: Network, spec: EndpointSpec) ->
     if existing is None:
         _add(state, facts, network, container, spec)
     else:
-        _change(state, network, existing, spec)
+        _change(state, facts, network, existing, spec)
 
 
 def _add(state: State, facts: Facts, network: Network, container: Container, spec: EndpointSpec) -> None:
@@ -112,27 +140,88 @@ def _add(state: State, facts: Facts, network: Network, container: Container, spe
         network=network.name,
         container=container.name,
         serial=serial,
-        addresses=(_address(state, network, container.name, spec),),
+        addresses=_addresses(state, network, container.name, spec),
         mac=_free_mac(state, network, subject, spec) or _derived_mac(state, facts, network, container),
-        interface=_free_interface(state, facts, subject, container.name, spec),
+        interface=_free_interface(state, facts, subject, network, container.name, spec),
         host_link=host_link(identity),
         aliases=spec.aliases or (),
+        links=spec.links or (),
+        link_local=_link_local(state, subject, network, spec) or (),
+        gw_priority=spec.gw_priority or 0,
+        driver_opts=_tried(facts, subject, network, spec, {}),
     )
 
 
-def _change(state: State, network: Network, existing: Endpoint, spec: EndpointSpec) -> None:
+def _change(state: State, facts: Facts, network: Network, existing: Endpoint, spec: EndpointSpec) -> None:
     subject = f'network "{network.name}": endpoint of "{existing.container}"'
     wanted = existing
-    if spec.ipv4_address is not None:
-        wanted = replace(wanted, addresses=(_address(state, network, existing.container, spec),))
+    wanted = replace(wanted, addresses=_addresses(state, network, existing.container, spec))
     if spec.mac_address is not None and spec.mac_address != existing.mac:
         wanted = replace(wanted, mac=_free_mac(state, network, subject, spec))
     if spec.interface_name is not None and spec.interface_name != existing.interface:
         _refuse_taken_interface(state, subject, existing.container, spec.interface_name)
         wanted = replace(wanted, interface=spec.interface_name)
-    if spec.aliases is not None:
-        wanted = replace(wanted, aliases=spec.aliases)
+    given = {
+        "aliases": spec.aliases,
+        "links": spec.links,
+        "link_local": _link_local(state, subject, network, spec),
+        "gw_priority": spec.gw_priority,
+        "driver_opts": None
+        if spec.driver_opts is None
+        else _tried(facts, subject, network, spec, existing.driver_opts),
+    }
+    wanted = replace(wanted, **{key: value for key, value in given.items() if value is not None})
     state.endpoints[(network.name, existing.container)] = wanted
+
+
+def _link_local(state: State, subject: str, network: Network, spec: EndpointSpec) -> tuple[str, ...] | None:
+    """The further addresses, if they are of families that the network has."""
+    for address in spec.link_local or ():
+        for other in state.endpoints_on(network.name):
+            if address in other.link_local and other.container != spec.container:
+                raise InvalidInput(
+                    subject,
+                    "link_local_ips",
+                    address,
+                    f'is in use by container "{other.container}"',
+                    "choose another",
+                )
+        if network.block(version_of(address)) is None:
+            raise InvalidInput(
+                subject,
+                "link_local_ips",
+                address,
+                f"is of a family that the network does not have (IPv{version_of(address)})",
+                f"set enable_ipv{version_of(address)} on the network, or leave it out",
+            )
+    return spec.link_local
+
+
+def _tried(
+    facts: Facts, subject: str, network: Network, spec: EndpointSpec, present: Mapping[str, str]
+) -> Mapping[str, str]:
+    """The driver's options, new settings of the interface tried out first."""
+    wanted = spec.driver_opts or {}
+    if network.block(6) is None and any(
+        path.startswith("net/ipv6/") for path in endpoint_options.settings(wanted, "lo")
+    ):
+        raise InvalidInput(
+            subject,
+            "driver_opts",
+            endpoint_options.SYSCTLS,
+            "has settings of IPv6, which the network does not have",
+            "set enable_ipv6 on the network, or leave them out",
+        )
+    if wanted != present:
+        for path, fault in facts.sysctl_faults(endpoint_options.settings(wanted, "lo")).items():
+            raise InvalidInput(
+                subject,
+                "driver_opts",
+                endpoint_options.SYSCTLS,
+                f"has {path}, which {fault}",
+                "change it, or leave it out",
+            )
+    return wanted
 
 
 def disconnect(state: State, network: str, container: str) -> None:
@@ -163,11 +252,12 @@ def drop_endpoints(state: State, container: str) -> None:
         disconnect(state, endpoint.network, container)
 
 
-def vacate(state: State, network: Network, container: str) -> None:
-    """The container's endpoint, if there is one, has no address until it gets the next."""
-    endpoint = state.endpoints.get((network.name, container))
+def vacate(state: State, network: Network, spec: EndpointSpec) -> None:
+    """The container's endpoint, if there is one, is without the addresses in whose place the spec puts others."""
+    endpoint = state.endpoints.get((network.name, spec.container))
     if endpoint is not None:
-        state.endpoints[(network.name, container)] = replace(endpoint, addresses=())
+        kept = tuple(each for each in endpoint.addresses if spec.address(version_of(each)) is None)
+        state.endpoints[(network.name, spec.container)] = replace(endpoint, addresses=kept)
 
 
 def drop_mappings(state: State, container: str) -> None:
@@ -176,13 +266,13 @@ def drop_mappings(state: State, container: str) -> None:
 
 
 def readdress(state: State, network: Network) -> None:
-    """Endpoints whose address no host can have in the network's (new) subnet get another one."""
+    """Endpoints have an address in each of the network's (new) subnets; those that fit are kept."""
     for endpoint in state.endpoints_on(network.name):
-        if all(_ipam.has_place_for(network.ipam[0].subnet, address) for address in endpoint.addresses):
-            continue
-        spec = EndpointSpec(endpoint.container)
-        address = _address(state, network, endpoint.container, spec)
-        state.endpoints[(network.name, endpoint.container)] = replace(endpoint, addresses=(address,))
+        addresses = _addresses(state, network, endpoint.container, EndpointSpec(endpoint.container))
+        link_local = tuple(each for each in endpoint.link_local if network.block(version_of(each)) is not None)
+        state.endpoints[(network.name, endpoint.container)] = replace(
+            endpoint, addresses=addresses, link_local=link_local
+        )
 
 
 def host_link(endpoint_id: str) -> str:
@@ -201,20 +291,52 @@ def _endpoint_id(state: State, facts: Facts, network: Network, container: Contai
     )
 
 
-def _address(state: State, network: Network, container: str, spec: EndpointSpec) -> str:
-    block = network.ipam[0]
-    # What it has itself doesn't stand in its way.
-    vacate(state, network, container)
-    if spec.ipv4_address is None:
-        subject = f'network "{network.name}"'
-        return _ipam.lowest_address(subject, block, lambda number: state.endpoints.has((network.name, number)))
+def _addresses(state: State, network: Network, container: str, spec: EndpointSpec) -> tuple[str, ...]:
+    """One of each family: the asked-for, else the one that it has, else the lowest free."""
+    subject = f'network "{network.name}": endpoint of "{container}"'
+    _refuse_missing_family(subject, network, spec)
+    existing = state.endpoints.get((network.name, container))
+    found = []
+    for block in network.ipam:
+        mine = existing.address(block.version) if existing is not None else None
+        if spec.address(block.version) is not None:
+            found.append(_given_address(state, subject, network, container, block, spec))
+        elif mine is not None and _ipam.has_place_for(block.subnet, mine):
+            found.append(mine)
+        else:
+            found.append(_lowest_address(state, network, block))
+    return tuple(found)
 
+
+def _refuse_missing_family(subject: str, network: Network, spec: EndpointSpec) -> None:
+    for version in FAMILIES:
+        if spec.address(version) is not None and network.block(version) is None:
+            raise InvalidInput(
+                subject,
+                f"ipv{version}_address",
+                spec.address(version),
+                f"is of a family that the network does not have (IPv{version})",
+                f"set enable_ipv{version} on the network, or leave it out",
+            )
+
+
+def _lowest_address(state: State, network: Network, block: IpamBlock) -> str:
+    return _ipam.lowest_address(
+        f'network "{network.name}"',
+        block,
+        lambda number: state.endpoints.has((network.name, block.version, number)),
+    )
+
+
+def _given_address(
+    state: State, subject: str, network: Network, container: str, block: IpamBlock, spec: EndpointSpec
+) -> str:
     def holder(address: str) -> str | None:
         endpoint = state.holder_of(network.name, address)
-        return endpoint.container if endpoint is not None else None
+        return endpoint.container if endpoint is not None and endpoint.container != container else None
 
-    subject = f'network "{network.name}": endpoint of "{container}"'
-    return _ipam.given_address(subject, "ipv4_address", spec.ipv4_address, block, holder)
+    option = f"ipv{block.version}_address"
+    return _ipam.given_address(subject, option, str(spec.address(block.version)), block, holder)
 
 
 def _free_mac(state: State, network: Network, subject: str, spec: EndpointSpec) -> str | None:
@@ -248,15 +370,17 @@ def _derived_mac(state: State, facts: Facts, network: Network, container: Contai
     return mac
 
 
-def _free_interface(state: State, facts: Facts, subject: str, container: str, spec: EndpointSpec) -> str:
+def _free_interface(
+    state: State, facts: Facts, subject: str, network: Network, container: str, spec: EndpointSpec
+) -> str:
     if spec.interface_name is not None:
         _refuse_taken_interface(state, subject, container, spec.interface_name)
         return spec.interface_name
     taken = {endpoint.interface for endpoint in state.endpoints_of(container)} | facts.foreign_interfaces(container)
-    number = 0
-    while f"eth{number}" in taken:
+    prefix, number = _options.interface_prefix(network.options), 0
+    while f"{prefix}{number}" in taken:
         number += 1
-    return f"eth{number}"
+    return f"{prefix}{number}"
 
 
 def _refuse_taken_interface(state: State, subject: str, container: str, interface: str) -> None:

@@ -11,12 +11,17 @@ from typing import Any
 from .. import _ipam, _options, _validate
 from .._errors import BridgeworkError, InUse, InvalidInput, quoted
 from .._facts import Facts
-from .._model import PREDEFINED_BRIDGE, PREDEFINED_BRIDGE_DEVICE, PREDEFINED_NETWORKS, IpamBlock, Network
+from .._model import FAMILIES, PREDEFINED_BRIDGE, PREDEFINED_BRIDGE_DEVICE, PREDEFINED_NETWORKS, Network
+from .._references import named
+from .._settings import IPV6_MTU
 from .._state import State
 from . import Item
+from .configurations import as_config, configuration, inherited, refuse_change, refuse_clusters, refuse_removal
 from .endpoints import EndpointSpec, connect, disconnect, on_trust, readdress, vacate
+from .subnets import first_blocks, refuse_disruption, updated_blocks
 
 DRIVERS = ("bridge",)
+IPAM_DRIVERS = ("default", "null")
 ID_PREFIX_LENGTH = 12  # as IDs are shown; shorter ones are taken for names
 
 
@@ -28,6 +33,14 @@ class NetworkSpec:
     driver: str | None = None
     driver_options: Mapping[str, str] | None = None
     ipam_config: tuple[Mapping[str, Any], ...] | None = None
+    enable_ipv4: bool | None = None
+    enable_ipv6: bool | None = None
+    ipam_driver: str | None = None
+    ipam_options: Mapping[str, str] | None = None
+    config_only: bool | None = None
+    config_from: str | None = None
+    scope: str | None = None
+    ingress: bool | None = None
     internal: bool | None = None
     attachable: bool | None = None
     labels: Mapping[str, str] | None = None
@@ -50,6 +63,18 @@ class NetworkSpec:
             driver=params.get("driver"),
             driver_options=None if options is None else _options.checked(subject, options),
             ipam_config=None if not ipam else tuple(ipam),
+            enable_ipv4=params.get("enable_ipv4"),
+            enable_ipv6=params.get("enable_ipv6"),
+            ipam_driver=None
+            if params.get("ipam_driver") is None
+            else _validate.choice(subject, "ipam_driver", params["ipam_driver"], IPAM_DRIVERS),
+            ipam_options=None
+            if params.get("ipam_driver_options") is None
+            else text_values(params["ipam_driver_options"]),
+            config_only=params.get("config_only"),
+            config_from=params.get("config_from"),
+            scope=params.get("scope"),
+            ingress=params.get("ingress"),
             internal=params.get("internal"),
             attachable=params.get("attachable"),
             labels=None if params.get("labels") is None else text_values(params["labels"]),
@@ -70,7 +95,9 @@ def apply_networks(state: State, facts: Facts, specs: Sequence[NetworkSpec]) -> 
     _refuse_repeats("network", "networks", [spec.name for spec in specs])
     guessed = {spec.name for spec in specs if is_guessed(state, facts, spec)}
     items = {}
-    for spec in (spec for spec in specs if spec.state == "absent"):
+    # What was made from a configuration goes before it.
+    absent = (spec for spec in specs if spec.state == "absent")
+    for spec in sorted(absent, key=lambda each: _is_configuration(state, each.name)):
         try:
             name = remove(state, spec.name, spec.force)
             items[spec.name] = Item("network", name, "absent")
@@ -88,9 +115,14 @@ def apply_networks(state: State, facts: Facts, specs: Sequence[NetworkSpec]) -> 
     return [items[spec.name] for spec in specs]
 
 
+def _is_configuration(state: State, reference: str) -> bool:
+    return reference in state.networks and state.networks[reference].config_only
+
+
 def is_guessed(state: State, facts: Facts, spec: NetworkSpec) -> bool:
     """Whether the network's subnet is a guess: in check mode an earlier task may have pretended to make it."""
-    return facts.check_mode and spec.name not in state.networks and not spec.ipam_config
+    is_free = not spec.ipam_config and spec.config_from is None
+    return facts.check_mode and spec.name not in state.networks and is_free
 
 
 def ensure(state: State, facts: Facts, spec: NetworkSpec) -> Network:
@@ -130,6 +162,7 @@ def remove(state: State, reference: str, force: bool) -> str:
 
 def drop(state: State, network: Network, force: bool) -> None:
     """The network is out of the declared state, with its endpoints where force is set."""
+    refuse_removal(state, network)
     users = [endpoint.container for endpoint in state.endpoints_on(network.name)]
     if users and not force:
         raise InUse(
@@ -148,17 +181,9 @@ def drop(state: State, network: Network, force: bool) -> None:
 
 def find(state: State, reference: str) -> Network | None:
     """The network of that name, full ID or unique ID prefix."""
-    if reference in state.networks:
-        return state.networks[reference]
-    if len(reference) < ID_PREFIX_LENGTH:
-        return None
-    found = [network for network in state.networks.values() if network.id.startswith(reference)]
-    if len(found) > 1:
-        names = ", ".join(f'"{network.name}"' for network in found)
-        raise InvalidInput(
-            f'network "{reference}"', "name", reference, f"is the ID prefix of {names}", "give more of it"
-        )
-    return found[0] if found else None
+    ids = {network.name: network.id for network in state.networks.values()}
+    name = named(f"network {quoted(reference)}", reference, ids, ID_PREFIX_LENGTH)
+    return None if name is None else state.networks[name]
 
 
 def text_values(values: Mapping[str, Any]) -> Mapping[str, str]:
@@ -182,36 +207,67 @@ def _create(state: State, facts: Facts, spec: NetworkSpec) -> Network:
             "is predefined and has no endpoints",
             f"use netns_bridge with the container mode {spec.name}",
         )
+    refuse_clusters(subject, spec)
+    identity = _identity(state, facts, spec.name)
+    if spec.config_only:
+        wanted = configuration(facts, subject, spec, identity)
+        _refuse_contradictions(subject, wanted)
+        return wanted
+    spec = inherited(state, subject, spec)
     driver = _validate.choice(subject, "driver", spec.driver or DRIVERS[0], DRIVERS)
-    known = {network.id for network in state.networks.values()}
-    devices = {network.device for network in state.networks.values()}
-    identity = _ipam.unique_id(
-        lambda found: found in known or _device(found) in devices,
-        facts.machine_id,
-        "network",
-        spec.name,
-        state.next_serial(),
-    )
     options = dict(spec.driver_options or {})
     default = PREDEFINED_BRIDGE_DEVICE if spec.name == PREDEFINED_BRIDGE else _device(identity)
-    return Network(
+    network = Network(
         id=identity,
         name=spec.name,
         driver=driver,
         device=_free_device(state, subject, options.get(_options.BRIDGE_NAME, default), None, spec.name),
-        ipam=(_first_block(state, facts, subject, spec),),
+        ipam=first_blocks(state, facts, subject, spec),
+        ipam_driver=spec.ipam_driver or IPAM_DRIVERS[0],
+        ipam_options=spec.ipam_options or {},
+        config_from=spec.config_from,
         created=facts.now,
         internal=bool(spec.internal),
         attachable=bool(spec.attachable),
         labels=spec.labels or {},
         options=options,
     )
+    _refuse_contradictions(subject, network)
+    return network
+
+
+def _identity(state: State, facts: Facts, name: str) -> str:
+    if name == PREDEFINED_BRIDGE:
+        return _ipam.predefined_id(facts.machine_id, name)
+    known = {network.id for network in state.networks.values()}
+    devices = {network.device for network in state.networks.values()}
+    return _ipam.unique_id(
+        lambda found: found in known or _device(found) in devices,
+        facts.machine_id,
+        "network",
+        name,
+        state.next_serial(),
+    )
 
 
 def _update(state: State, facts: Facts, existing: Network, spec: NetworkSpec) -> Network:
     subject = f'network "{existing.name}"'
+    refuse_clusters(subject, spec)
+    refuse_change(subject, existing, spec)
+    if existing.config_only:
+        changed = configuration(facts, subject, _with_present(existing, spec), existing.id)
+        _refuse_contradictions(subject, changed)
+        return replace(changed, created=existing.created)
     _validate.choice(subject, "driver", spec.driver or existing.driver, DRIVERS)
-    options = {**existing.options, **(spec.driver_options or {})}
+    if spec.ipam_driver not in (None, existing.ipam_driver):
+        raise InUse(
+            subject,
+            "ipam_driver",
+            spec.ipam_driver,
+            f"differs from the present {existing.ipam_driver}",
+            "remove the network first",
+        )
+    options = _as_given(existing.options, spec.driver_options)
     device = options.get(_options.BRIDGE_NAME, existing.device)
     wanted = replace(
         existing,
@@ -219,126 +275,75 @@ def _update(state: State, facts: Facts, existing: Network, spec: NetworkSpec) ->
         device=existing.device
         if device == existing.device
         else _free_device(state, subject, device, existing, existing.name),
-        ipam=(_updated_block(state, facts, subject, existing, spec),),
+        ipam=updated_blocks(state, facts, subject, existing, spec),
+        ipam_options=existing.ipam_options if spec.ipam_options is None else spec.ipam_options,
         internal=existing.internal if spec.internal is None else spec.internal,
         attachable=existing.attachable if spec.attachable is None else spec.attachable,
-        labels=existing.labels if spec.labels is None else spec.labels,
+        labels=_as_given(existing.labels, spec.labels),
     )
     _refuse_disruption(state, subject, existing, wanted, spec.force)
+    _refuse_contradictions(subject, wanted)
     return wanted
+
+
+def _with_present(existing: Network, spec: NetworkSpec) -> NetworkSpec:
+    """The spec of a configuration with what it leaves out taken from what is there."""
+    return replace(
+        spec,
+        ipam_driver=spec.ipam_driver or existing.ipam_driver,
+        ipam_options=existing.ipam_options if spec.ipam_options is None else spec.ipam_options,
+        driver_options=_as_given(existing.options, spec.driver_options),
+        ipam_config=spec.ipam_config or tuple(map(as_config, existing.ipam)),
+        internal=existing.internal if spec.internal is None else spec.internal,
+        attachable=existing.attachable if spec.attachable is None else spec.attachable,
+        labels=_as_given(existing.labels, spec.labels),
+    )
+
+
+def _as_given(present: Mapping[str, str], given: Mapping[str, str] | None) -> Mapping[str, str]:
+    """Where any that was given differs, those that were given; so community.docker's docker_network makes it."""
+    if given is None or all(present.get(key) == value for key, value in given.items()):
+        return present
+    return given
 
 
 def _refuse_disruption(state: State, subject: str, existing: Network, wanted: Network, force: bool) -> None:
     """Without force nothing is done that every endpoint would feel."""
-    differences = [
-        (option, old, new)
-        for option, old, new in (
-            ("subnet", existing.ipam[0].subnet, wanted.ipam[0].subnet),
-            (_options.BRIDGE_NAME, existing.device, wanted.device),
-        )
-        if old != new
-    ]
+    refuse_disruption(state, subject, existing, wanted, force)
     users = sorted(endpoint.container for endpoint in state.endpoints_on(existing.name))
-    if differences and users and not force:
-        option, old, new = differences[0]
+    if wanted.device != existing.device and users and not force:
         raise InUse(
             subject,
-            option,
-            new,
-            f"differs from the present {old} and would cut off " + ", ".join(f'container "{user}"' for user in users),
+            _options.BRIDGE_NAME,
+            wanted.device,
+            f"differs from the present {existing.device} and would cut off "
+            + ", ".join(f'container "{user}"' for user in users),
             "set force to re-create their endpoints",
         )
 
 
-def _first_block(state: State, facts: Facts, subject: str, spec: NetworkSpec) -> IpamBlock:
-    config = _single_config(subject, spec)
-    if config.get("subnet"):
-        block = _ipam.ipam_block(subject, **config)
-        _refuse_overlap(state, facts, subject, block, spec)
-        return block
-    if config:
-        option = sorted(config)[0]
-        raise InvalidInput(
-            subject, option, config[option], "is given without a subnet", "give the subnet too, or leave both out"
-        )
-    used = [block.subnet for network in state.networks.values() for block in network.ipam]
-    used += [*facts.connected_subnets(), *facts.nameservers()]
-    return _ipam.ipam_block(subject, _ipam.free_subnet(subject, used, facts.routed_subnets()))
-
-
-def _updated_block(state: State, facts: Facts, subject: str, existing: Network, spec: NetworkSpec) -> IpamBlock:
-    """The present block with the given keys changed; another subnet starts from a clean sheet."""
-    present = existing.ipam[0]
-    config = _single_config(subject, spec)
-    if not config:
-        return present
-    subnet = str(_validate.network(subject, "subnet", config.get("subnet", present.subnet)))
-    if subnet == present.subnet:
-        kept = {
-            "gateway": present.gateway,
-            "iprange": present.iprange,
-            "aux_addresses": present.aux_addresses,
-        }
-        config = {**kept, **config}
-    block = _ipam.ipam_block(subject, **{**config, "subnet": subnet})
-    if block.subnet != present.subnet:
-        _refuse_overlap(state, facts, subject, block, spec)
-    _refuse_reserving_used(state, subject, existing.name, block)
-    return block
-
-
-def _refuse_reserving_used(state: State, subject: str, name: str, block: IpamBlock) -> None:
-    holders = {address: e.container for e in state.endpoints_on(name) for address in e.addresses}
-    for option, address in [("gateway", block.gateway), *(("aux_addresses", a) for a in block.aux_addresses.values())]:
-        if address in holders:
-            raise InvalidInput(
-                subject,
-                option,
-                address,
-                f'is in use by container "{holders[address]}"',
-                "choose another, or give the container another address first",
-            )
-
-
-def _single_config(subject: str, spec: NetworkSpec) -> Mapping[str, Any]:
-    """The one IPAM block that a bridge takes, without the keys that were left out."""
-    configs = spec.ipam_config or ()
-    if len(configs) > 1:
+def _refuse_contradictions(subject: str, network: Network) -> None:
+    found = _options.contradiction(network.options, network.internal)
+    if found is not None:
+        key, problem, remedy = found
+        raise InvalidInput(subject, key, network.options[key], problem, remedy)
+    for version in FAMILIES if network.ipam else ():
+        for key in (_options.GATEWAY_MODE[version], _options.HOST_ADDRESS[version]):
+            if key in network.options and network.block(version) is None:
+                raise InvalidInput(
+                    subject,
+                    key,
+                    network.options[key],
+                    f"is given without IPv{version}",
+                    f"set enable_ipv{version}, or give driver_options without it",
+                )
+    if network.block(6) is not None and _options.mtu(network.options) < IPV6_MTU:
         raise InvalidInput(
             subject,
-            "ipam_config",
-            ", ".join(str(config.get("subnet")) for config in configs),
-            "has several blocks, and a bridge takes one subnet",
-            "keep one, and make a network for each of the others",
-        )
-    found = {key: value for config in configs for key, value in config.items() if value is not None}
-    if ":" in found.get("subnet", ""):
-        raise InvalidInput(
-            subject, "subnet", found["subnet"], "is an IPv6 subnet, which networks don't have yet", "use IPv4"
-        )
-    return found
-
-
-def _refuse_overlap(state: State, facts: Facts, subject: str, block: IpamBlock, spec: NetworkSpec) -> None:
-    """Not another network's subnet; nor, without force, one that the host itself is in and would be cut off from."""
-    for other in state.networks.values():
-        if other.name == spec.name:
-            continue
-        for subnet in _ipam.overlaps(block.subnet, [each.subnet for each in other.ipam]):
-            raise InvalidInput(
-                subject,
-                "subnet",
-                block.subnet,
-                f'overlaps network "{other.name}" ({subnet})',
-                "choose another, or leave subnet out to get a free one",
-            )
-    for subnet in _ipam.overlaps(block.subnet, facts.connected_subnets()) if not spec.force else ():
-        raise InvalidInput(
-            subject,
-            "subnet",
-            block.subnet,
-            f"overlaps {subnet}, which the host reaches by an interface of its own and would lose",
-            "choose another, or set force if that is meant",
+            _options.MTU,
+            network.options[_options.MTU],
+            "is too small for IPv6",
+            f"use {IPV6_MTU} at least (RFC 8200), or leave IPv6 out",
         )
 
 
@@ -352,7 +357,7 @@ def _free_device(state: State, subject: str, device: str, existing: Network | No
             f'is the bridge of the predefined network "{PREDEFINED_BRIDGE}"',
             "choose another name",
         )
-    for other in state.networks.values():
+    for other in state.real_networks():
         if other.device == device and (existing is None or other.name != existing.name):
             raise InvalidInput(
                 subject, _options.BRIDGE_NAME, device, f'is the bridge of network "{other.name}"', "choose another name"
@@ -382,13 +387,13 @@ def _connect_all(state: State, facts: Facts, network: Network, spec: NetworkSpec
     for container in sorted(absent):
         disconnect(state, network.name, container)
     # Addresses that were asked for come before those that are free to choose; who moves makes room for who comes.
-    fixed = [each for each in present if each.ipv4_address is not None]
+    fixed = [each for each in present if each.fixes_address]
     for each in fixed:
-        vacate(state, network, each.container)
+        vacate(state, network, each)
     for each in fixed:
         connect(state, facts, network, each)
     readdress(state, network)
-    free = [each for each in present if each.ipv4_address is None]
+    free = [each for each in present if not each.fixes_address]
     others = [EndpointSpec(name) for name in spec.connected or () if name not in named and name not in absent]
     for each in (*free, *others):
         connect(state, facts, network, each)

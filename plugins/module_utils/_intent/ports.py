@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .. import _ipam, _portspec, _validate
+from .. import _ipam, _options, _portspec, _validate
 from .._errors import InUse, InvalidInput, quoted
 from .._facts import Facts, Listener
 from .._model import WILDCARDS, PortMapping
@@ -75,6 +75,7 @@ class MappingSpec:
 def apply_mappings(state: State, facts: Facts, specs: Sequence[MappingSpec]) -> list[Item]:
     """The containers' ports are published as the specs say."""
     ports = _PortTable(state, facts)
+    specs = [_bound(state, spec) for spec in specs]
     # What goes makes room for what comes.
     for spec in specs:
         if spec.state == "absent":
@@ -94,6 +95,17 @@ def apply_mappings(state: State, facts: Facts, specs: Sequence[MappingSpec]) -> 
     for spec, port, mapping in sorted(wanted, key=lambda one: _choices(one[1])):
         _publish(facts, ports, spec, port, mapping)
     return [Item("container", spec.container, spec.state, warning=_warning(state, facts, spec)) for spec in specs]
+
+
+def _bound(state: State, spec: MappingSpec) -> MappingSpec:
+    """Ports without a host address get the one that the network has for them (host_binding_ipv4)."""
+    for endpoint in state.gateways_of(spec.container):
+        network = state.networks[endpoint.network]
+        if spec.network in (None, network.name) and not network.internal:
+            address = network.options.get(_options.HOST_BINDING)
+            ports = (replace(port, host_ip=address) if port.host_ip is None else port for port in spec.ports)
+            return spec if address is None else replace(spec, ports=tuple(ports))
+    return spec
 
 
 def _existing(state: State, spec: MappingSpec) -> list[PortMapping | None]:
@@ -288,7 +300,8 @@ def _check_container(state: State, spec: MappingSpec) -> None:
         raise InvalidInput(
             subject, "container", spec.container, "is on no network", "connect it to one with container_network first"
         )
-    if spec.ports and all(state.networks[endpoint.network].internal for endpoint in endpoints):
+    reachable = [endpoint for endpoint in endpoints if not state.networks[endpoint.network].internal]
+    if spec.ports and not reachable:
         names = ", ".join(f'"{endpoint.network}"' for endpoint in endpoints)
         raise InvalidInput(
             subject,
@@ -296,6 +309,15 @@ def _check_container(state: State, spec: MappingSpec) -> None:
             spec.container,
             f"is only on internal networks ({names})",
             "connect it to a network that is not internal",
+        )
+    if spec.ports and all(endpoint.address(4) is None for endpoint in reachable):
+        inner = "" if len(reachable) == len(endpoints) else " but on internal networks"
+        raise InvalidInput(
+            subject,
+            "container",
+            spec.container,
+            f"has no IPv4 address{inner}, and ports are published in IPv4 only so far",
+            "connect it to a network with enable_ipv4",
         )
 
 

@@ -17,14 +17,26 @@ from .namespaces import Namespaces
 ETH_P_ARP = 0x0806  # include/uapi/linux/if_ether.h
 SIOCGIFADDR = 0x8915  # netdevice(7)
 BROADCAST = b"\xff" * 6
+NEIGHBOR_ADVERTISEMENT, OVERRIDE = 136, 0x20000000  # RFC 4861, section 4.4
+TARGET_LINK_LAYER_ADDRESS = 2  # RFC 4861, section 4.6.1
+ALL_NODES = "ff02::1"
 
 
 def announce(namespaces: Namespaces, steps: Iterable[Step]) -> None:
-    """A gratuitous ARP for each interface of a container that the steps gave another address, IPv4 or hardware."""
-    for namespace, link in sorted({_interface(step) for step in steps if _is_news(step)}):
+    """What containers' interfaces have to say to their neighbours after the steps.
+
+    A gratuitous ARP from each that has another IPv4 or hardware address, an unsolicited neighbor advertisement for each
+    new IPv6 address.
+    """
+    news = [step for step in steps if _is_news(step)]
+    for namespace, link in sorted({_interface(step) for step in news}):
         # One that is down or without an address has nothing to say.
         with suppress(OSError), namespaces.inside(namespace):
             _send(link)
+    for address in (step.thing for step in news if isinstance(step.thing, Address)):
+        if ":" in address.address:
+            with suppress(OSError), namespaces.inside(address.namespace):
+                _advertise(address.link, address.address.partition("/")[0])
 
 
 def _is_news(step: Step) -> bool:
@@ -52,3 +64,19 @@ def _send(link: str) -> None:
         address = answer[20:24]
         header = BROADCAST + mac + struct.pack("!H", ETH_P_ARP)
         sender.send(header + struct.pack("!HHBBH", 1, 0x0800, 6, 4, 1) + mac + address + bytes(6) + address)
+
+
+def _advertise(link: str, address: str) -> None:
+    """RFC 4861, section 7.2.6: an unsolicited neighbor advertisement, which overrides what neighbours have cached."""
+    index = socket.if_nametoindex(link)
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as own:
+        own.bind((link, 0))
+        mac = own.getsockname()[4]
+    with socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6) as sender:
+        sender.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 255)
+        sender.bind((address, 0, 0, index))
+        # The kernel fills in the checksum.
+        message = struct.pack("!BBHI", NEIGHBOR_ADVERTISEMENT, 0, 0, OVERRIDE)
+        message += socket.inet_pton(socket.AF_INET6, address)
+        message += struct.pack("!BB", TARGET_LINK_LAYER_ADDRESS, 1) + mac
+        sender.sendto(message, (ALL_NODES, 0, 0, index))

@@ -10,10 +10,11 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 
 from .._facts import Listener
-from .._hostconfig import HOST, OWNER_PREFIX
+from .._hostconfig import HOST, OWNER_PREFIX, Route
 from .._ledger import Ledger
 from . import Kernel, sockets
 from .netlink import mark_of
+from .sysctl import has_ipv6
 
 DEFAULT_EPHEMERAL = (49153, 65535)  # Docker's, where the kernel doesn't say
 
@@ -45,6 +46,9 @@ class HostFacts:
     def connected_subnets(self) -> Sequence[str]:
         return [destination for destination, direct in self._foreign_routes() if direct]
 
+    def has_ipv6(self) -> bool:
+        return has_ipv6()
+
     @cache  # noqa: B019
     def local_addresses(self) -> frozenset[str]:
         return self._netlink.local_addresses()
@@ -70,6 +74,20 @@ class HostFacts:
 
     def has_namespace(self, container: str) -> bool:
         return self._namespaces.inode(container) is not None
+
+    @cache  # noqa: B019
+    def namespace_inode(self, container: str) -> int | None:
+        return self._namespaces.inode(container)
+
+    def routes_in(self, container: str) -> Sequence[Route]:
+        if not self.has_namespace(container):
+            return []
+        messages = self._netlink.links(container)
+        names = {message["index"]: message.get_attr("IFLA_IFNAME") for message in messages}
+        return self._netlink.routes(container, names)
+
+    def to_utc(self, local: datetime.datetime) -> datetime.datetime:
+        return local.astimezone(datetime.timezone.utc)
 
     def processes_in(self, container: str) -> list[str]:
         inode = self._namespaces.inode(container)

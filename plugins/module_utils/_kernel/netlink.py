@@ -16,6 +16,7 @@ from .._hostconfig import HOST, Address, Link, Route
 from .namespaces import Namespaces
 
 IFF_UP = 1
+IFA_F_NODAD = 2  # include/uapi/linux/if_addr.h
 OPEN_SOCKETS = 64
 TABLE_MAIN = 254  # RT_TABLE_MAIN, include/uapi/linux/rtnetlink.h
 LOOPBACK_INDEX = 1
@@ -44,11 +45,11 @@ class Netlink:
         return self._dump(namespace, lambda ip: ip.get_links())
 
     def addresses(self, namespace: str, names: dict[int, str]) -> list[Address]:
-        """The addresses on the links that ``names`` (index → name) lists; link-local IPv6 is the kernel's own."""
+        """The addresses on the links that ``names`` (index → name) lists."""
         found = []
         for message in self._dump(namespace, lambda ip: ip.get_addr()):
             text = message.get_attr("IFA_LOCAL") or message.get_attr("IFA_ADDRESS")
-            if message["index"] in names and text and not _kernel_made(text):
+            if message["index"] in names and text:
                 found.append(Address(namespace, names[message["index"]], f"{text}/{message['prefixlen']}"))
         return found
 
@@ -169,6 +170,8 @@ class Netlink:
         settings = {"address": str(interface.ip), "prefixlen": interface.network.prefixlen}
         if interface.version == 4 and interface.network.prefixlen < 31:
             settings["broadcast"] = str(interface.network.broadcast_address)
+        if interface.version == 6 and verb == "add":
+            settings["flags"] = IFA_F_NODAD  # it is unique by allocation, and usable at once
         self._ask(
             address.namespace,
             f'{verb} address {address.address} on "{address.link}"',
@@ -299,11 +302,6 @@ def _destination(message: Any) -> str:
     """A route's destination in CIDR form; empty for a default route."""
     destination = message.get_attr("RTA_DST")
     return f"{destination}/{message['dst_len']}" if destination else ""
-
-
-def _kernel_made(address: str) -> bool:
-    parsed = ipaddress.ip_address(address)
-    return parsed.version == 6 and parsed.is_link_local
 
 
 def _where(namespace: str) -> str:

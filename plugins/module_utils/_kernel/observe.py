@@ -36,6 +36,7 @@ class Scope:
     routes: frozenset[Route]
     routed: frozenset[str]  # the namespaces of these routes
     sysctls: frozenset[tuple[str, str]]
+    firewall: frozenset[str] | None  # places; None where a run that was killed may have left lines anywhere
 
     @classmethod
     def of(cls, ledger: Ledger, wanted: HostConfig, *others: HostConfig) -> Scope:
@@ -58,6 +59,10 @@ class Scope:
             addresses=frozenset(Address(*row[1:]) for row in pending).union(*(config.addresses for config in configs)),
             routes=routes,
             routed=frozenset(route.namespace for route in routes),
+            # Without a network it can't be known what is left of others.
+            firewall=None
+            if ledger.pending or not any(config.firewall for config in configs)
+            else frozenset().union(*(config.firewall for config in configs)),
             sysctls=frozenset().union(*([*config.sysctls, *config.owed] for config in configs)),
         )
 
@@ -92,7 +97,7 @@ def observe(kernel: Kernel, scope: Scope, backend: Backend) -> HostConfig:
     seen = _Seen()
     for namespace in looked_into:
         _look_into(kernel, scope, namespace, seen)
-    firewall = backend.observe()
+    firewall = backend.observe(scope.firewall)
     return HostConfig(
         namespaces={
             name: Namespace(

@@ -9,12 +9,12 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 
 from .._errors import KernelError
-from .._hostconfig import Sysctl, Traits
-from .._settings import FORWARDING, link_in, on_link, rank, written_in_turn
+from .._hostconfig import OWNER_PREFIX, Sysctl, Traits
+from .._settings import ALONG, link_in, on_link, rank, written_in_turn
 from .namespaces import Namespaces
 
 ROOT = "/proc/sys"
-# What the kernel rewrites when forwarding is switched off: net/ipv4/devinet.c, inet_forward_change().
+# What the kernel rewrites when forwarding is switched off: inet_forward_change(), addrconf_fixup_forwarding().
 AFTER_FORWARDING_OFF = {"forwarding": "0", "accept_redirects": "1"}
 
 
@@ -62,32 +62,36 @@ class Sysctls:
             faults.update((path, fault) for path in kept for fault in (_differs(path, values[path]),) if fault)
         return faults
 
-    def forwarding_followers(self) -> dict[str, str]:
-        """Host values that switching forwarding on and off again would not bring back."""
-        paths = [
-            *glob.glob(f"{ROOT}/net/ipv4/conf/*/forwarding"),
-            f"{ROOT}/net/ipv4/conf/all/accept_redirects",
-        ]
-        values = {path[len(ROOT) + 1 :]: _read(path[len(ROOT) + 1 :]) for path in paths}
+    def followers(self, leader: str) -> dict[str, str]:
+        """Host values that switching a forwarding setting on and off again would not bring back."""
+        family = leader.split("/")[1]
+        paths = [os.path.relpath(path, ROOT) for path in glob.glob(f"{ROOT}/net/{family}/conf/*/forwarding")]
+        paths += ALONG.get(leader, ())
+        values = {path: _read(path) for path in paths}
         return {
             path: value
             for path, value in values.items()
-            if value is not None and path != FORWARDING and value != AFTER_FORWARDING_OFF[os.path.basename(path)]
+            if value is not None and path != leader and value != AFTER_FORWARDING_OFF[os.path.basename(path)]
         }
+
+
+def has_ipv6() -> bool:
+    return os.path.isdir(f"{ROOT}/net/ipv6")
 
 
 def read_traits() -> Traits:
     """What the kernel can do, and does on its own."""
     return Traits(
-        ipv6=os.path.isdir(f"{ROOT}/net/ipv6"),
-        bridge_netfilter=_read("net/bridge/bridge-nf-call-iptables") == "1",
+        ipv6=has_ipv6(),
+        heeds_ra=frozenset(filter(_heeds_ra, os.listdir("/sys/class/net"))),
+        may_heed_ra=frozenset(link for link in os.listdir("/sys/class/net") if _accept_ra(link) in ("1", "2")),
     )
 
 
 def _write(path: str, value: str) -> str | None:
     """What went wrong, in words. A value that reads back otherwise would differ from what is wanted for ever."""
     if _read(path) is None:
-        return "does not exist in a container, or can't be read"
+        return "does not exist there, or can't be read"
     try:
         with open(os.path.join(ROOT, path), "w", encoding="ascii") as file:
             file.write(value + "\n")
@@ -96,6 +100,26 @@ def _write(path: str, value: str) -> str | None:
     except OSError as error:
         return f"is refused by the kernel ({error.strerror})"
     return _differs(path, value)
+
+
+def _heeds_ra(link: str) -> bool:
+    """Whether the host is configured by what it hears there; bridges and their ports are others' business."""
+    if any(os.path.exists(f"/sys/class/net/{link}/{mark}") for mark in ("bridge", "brport")) or _is_ours(link):
+        return False
+    return link != "lo" and _accept_ra(link) == "1" and _read(f"net/ipv6/conf/{link}/forwarding") == "0"
+
+
+def _accept_ra(link: str) -> str | None:
+    return _read(f"net/ipv6/conf/{link}/accept_ra")
+
+
+def _is_ours(link: str) -> bool:
+    """Whether it is a link of ours, maybe one that was taken out of its bridge."""
+    try:
+        with open(f"/sys/class/net/{link}/ifalias", encoding="utf-8", errors="replace") as file:
+            return file.read().startswith(OWNER_PREFIX)
+    except OSError:
+        return False
 
 
 def _differs(path: str, value: str) -> str | None:

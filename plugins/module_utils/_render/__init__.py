@@ -9,23 +9,23 @@ from .._hostconfig import HostConfig, Traits
 from .._ledger import Ledger
 from .._state import State
 from .containers import render_namespaces
-from .firewall import render_ruleset
+from .firewall import render_rulesets
 from .links import render_links
 from .sysctls import render_owed, render_sysctls
 
 
 def render(state: State, ledger: Ledger, backend: Backend, traits: Traits) -> HostConfig:
     """Everything that the declared state asks of the host; what the ledger owes the host is asked for too."""
-    links = render_links(state, traits)
-    sysctls = render_sysctls(state, traits)
-    ruleset = render_ruleset(state)
+    links = render_links(state)
+    sysctls = render_sysctls(state, ledger, traits)
+    rulesets = render_rulesets(state)
     return HostConfig(
         namespaces=render_namespaces(state),
         links=links.links,
         addresses=frozenset(links.addresses),
         routes=frozenset(links.routes),
         sysctls=sysctls,
-        owed=render_owed(state, ledger, sysctls),
-        firewall=backend.render(ruleset),
-        ports=frozenset(ruleset.ports),
+        owed=render_owed(state, ledger, traits, sysctls),
+        firewall=backend.render(rulesets),
+        ports=frozenset(port for ruleset in rulesets for port in ruleset.ports),
     )

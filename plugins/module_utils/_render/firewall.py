@@ -1,37 +1,68 @@
 # SPDX-FileCopyrightText: Bridgework contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The model as a firewall rule set, in no backend's words."""
+"""The model as firewall rule sets, one a family, in no backend's words."""
 
 from __future__ import annotations
 
+import ipaddress
+
 from .. import _options
-from .._firewall.ruleset import NetworkRules, PortRule, Ruleset
-from .._model import Network
+from .._firewall.ruleset import DirectRule, NetworkRules, PortRule, Ruleset
+from .._model import FAMILIES, Endpoint, Network, PortMapping, version_of
 from .._state import State
 
 
-def render_ruleset(state: State) -> Ruleset:
-    mappings = sorted(state.mappings.values(), key=lambda mapping: mapping.key)
-    ports = []
-    for mapping in mappings:
+def render_rulesets(state: State) -> tuple[Ruleset, ...]:
+    return tuple(_ruleset(state, version) for version in FAMILIES)
+
+
+def _ruleset(state: State, version: int) -> Ruleset:
+    networks = sorted(state.real_networks(), key=lambda network: network.name)
+    ports: list[PortRule] = []
+    direct: list[DirectRule] = []
+    for mapping in sorted(state.mappings.values(), key=lambda mapping: mapping.key):
         endpoint = state.publishing_endpoint(mapping)
-        if endpoint is not None:
-            ports.append(
-                PortRule(
-                    mapping.protocol, mapping.host_ip, mapping.host_port, endpoint.addresses[0], mapping.container_port
-                )
-            )
+        if endpoint is not None and version_of(mapping.host_ip) == version:
+            _publish(state.networks[endpoint.network], endpoint, mapping, ports, direct)
     return Ruleset(
-        networks=tuple(_rules(state.networks[name]) for name in sorted(state.networks)),
+        version=version,
+        networks=tuple(_rules(network, version) for network in networks if _has_part(network, version)),
         ports=tuple(ports),
+        direct=tuple(direct),
     )
 
 
-def _rules(network: Network) -> NetworkRules:
+def _has_part(network: Network, version: int) -> bool:
+    """Whether a family's rules are about the network; IPv4's are about those without addresses too."""
+    return network.block(version) is not None or (version == 4 and not network.ipam)
+
+
+def _publish(
+    network: Network, endpoint: Endpoint, mapping: PortMapping, ports: list[PortRule], direct: list[DirectRule]
+) -> None:
+    """By a port of the host, or where the network is routed, by the container's own."""
+    version = version_of(mapping.host_ip)
+    target = str(endpoint.address(version))
+    routed = _options.gateway_mode(network.options, version) == _options.ROUTED
+    trusted = _options.trusted_interfaces(network.options)
+    if not routed:
+        ports.append(PortRule(mapping.protocol, mapping.host_ip, mapping.host_port, target, mapping.container_port))
+    if (routed or trusted) and not ipaddress.ip_address(mapping.host_ip).is_loopback:
+        links = () if routed else trusted
+        direct.append(DirectRule(mapping.protocol, network.device, target, mapping.container_port, links))
+
+
+def _rules(network: Network, version: int) -> NetworkRules:
+    options, block = network.options, network.block(version)
+    mode = _options.gateway_mode(options, version)
     return NetworkRules(
         device=network.device,
-        subnets=tuple(block.subnet for block in network.ipam),
+        subnets=(block.subnet,) if block is not None else (),
         internal=network.internal,
-        icc=_options.is_on(network.options, _options.ENABLE_ICC),
-        masquerade=_options.is_on(network.options, _options.ENABLE_IP_MASQUERADE),
+        icc=_options.is_on(options, _options.ENABLE_ICC),
+        masquerade=_options.is_on(options, _options.ENABLE_IP_MASQUERADE) and mode != _options.ROUTED,
+        protected=network.internal or mode in (_options.NAT, _options.ISOLATED),
+        open=mode == _options.UNPROTECTED and not network.internal,
+        trusted=_options.trusted_interfaces(options),
+        source=_options.host_address(options, version),
     )

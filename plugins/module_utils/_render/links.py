@@ -4,14 +4,15 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from .. import _ipam, _options
-from .._hostconfig import HOST, Address, Link, Route, Traits, endpoint_owner, network_owner
-from .._model import Endpoint, IpamBlock, Network
+from .._hostconfig import HOST, Address, Link, Route, endpoint_owner, network_owner
+from .._model import FAMILIES, Endpoint, IpamBlock, Network, version_of
 from .._state import State
+
+LINK_LOCAL_PREFIX = {4: 16, 6: 64}  # RFC 3927, RFC 4291
 
 
 @dataclass
@@ -26,19 +27,18 @@ class Links:
         self.links[link.key] = link
 
 
-def render_links(state: State, traits: Traits) -> Links:
+def render_links(state: State) -> Links:
     found = Links()
-    for network in state.networks.values():
+    for network in state.real_networks():
         _bridge(found, network)
     published = {mapping.container for mapping in state.mappings.values()}
     for endpoint in state.endpoints.values():
         network = state.networks[endpoint.network]
-        # Where frames inside a bridge don't pass the firewall, its ports themselves must keep icc off. Where they do,
-        # the bridge itself leads packets of published ports from port to port, which isolation would stop.
-        isolated = not traits.bridge_netfilter and not _options.is_on(network.options, _options.ENABLE_ICC)
+        # The ports themselves keep icc off: whether frames inside a bridge pass the firewall is anybody's to switch.
+        isolated = not _options.is_on(network.options, _options.ENABLE_ICC)
         _pair(found, network, endpoint, hairpin=endpoint.container in published, isolated=isolated)
     for container in state.containers:
-        _default_route(found, state, state.endpoints_of(container))
+        _default_routes(found, state, state.gateways_of(container))
     return found
 
 
@@ -54,7 +54,8 @@ def _bridge(found: Links, network: Network) -> None:
         )
     )
     for block in network.ipam:
-        found.addresses.append(Address(HOST, network.device, _with_prefix(block.gateway, block)))
+        if _options.has_gateway(network.options, block.version):
+            found.addresses.append(Address(HOST, network.device, _with_prefix(block.gateway, block)))
 
 
 def _pair(found: Links, network: Network, endpoint: Endpoint, hairpin: bool, isolated: bool) -> None:
@@ -89,22 +90,27 @@ def _pair(found: Links, network: Network, endpoint: Endpoint, hairpin: bool, iso
     for address in endpoint.addresses:
         block = _block_of(network, address)
         found.addresses.append(Address(endpoint.container, endpoint.interface, _with_prefix(address, block)))
+    for address in endpoint.link_local:
+        prefix = LINK_LOCAL_PREFIX[version_of(address)]
+        found.addresses.append(Address(endpoint.container, endpoint.interface, f"{address}/{prefix}"))
 
 
-def _default_route(found: Links, state: State, endpoints: Iterable[Endpoint]) -> None:
-    """Through the gateway of the container's oldest network that has a way out."""
-    for endpoint in endpoints:
-        network = state.networks[endpoint.network]
-        if not network.internal:
-            gateway = _block_of(network, endpoint.addresses[0]).gateway
-            found.routes.append(Route(endpoint.container, endpoint.interface, "default", gateway))
-            return
+def _default_routes(found: Links, state: State, endpoints: Iterable[Endpoint]) -> None:
+    """In each family through the gateway of the first of these networks that has a way out."""
+    for version in FAMILIES:
+        for endpoint in endpoints:
+            network = state.networks[endpoint.network]
+            block = network.block(version)
+            if block is not None and not network.internal:
+                found.routes.append(Route(endpoint.container, endpoint.interface, "default", block.gateway))
+                break
 
 
 def _block_of(network: Network, address: str) -> IpamBlock:
     """The block of the network that an address of it belongs to."""
-    version = ipaddress.ip_address(address).version
-    return next(block for block in network.ipam if ipaddress.ip_network(block.subnet).version == version)
+    block = network.block(version_of(address))
+    assert block is not None
+    return block
 
 
 def _with_prefix(address: str, block: IpamBlock) -> str:

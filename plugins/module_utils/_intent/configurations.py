@@ -1,0 +1,150 @@
+# SPDX-FileCopyrightText: Bridgework contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Networks that only hold a configuration for others (``config_only``, ``config_from``), and what clusters have.
+
+Source: moby, libnetwork/network.go, applyConfigurationTo.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from .._errors import InUse, InvalidInput
+from .._facts import Facts
+from .._model import PREDEFINED_NETWORKS, IpamBlock, Network
+from .._state import State
+from .subnets import SWITCH, by_family, given_block
+
+if TYPE_CHECKING:
+    from .networks import NetworkSpec
+
+NULL_DRIVER = "null"
+# What a network has from its configuration, and none of its own.
+INHERITED = ("driver_options", "ipam_config", "ipam_driver", "ipam_options", "enable_ipv4", "enable_ipv6", "internal")
+
+
+def refuse_clusters(subject: str, spec: NetworkSpec) -> None:
+    if spec.scope not in (None, "local"):
+        raise InvalidInput(subject, "scope", spec.scope, "is for clusters of Docker's", "use local, or leave it out")
+    if spec.ingress:
+        raise InvalidInput(subject, "ingress", "true", "is for clusters of Docker's", "leave it out")
+
+
+def inherited(state: State, subject: str, spec: NetworkSpec) -> NetworkSpec:
+    """The spec with what it has from the configuration that it names."""
+    if spec.config_from is None:
+        return spec
+    source = state.networks.get(spec.config_from)
+    if source is None or not source.config_only:
+        problem = "is no network of this host" if source is None else "is not a network of configuration only"
+        raise InvalidInput(subject, "config_from", spec.config_from, problem, "name one that was made with config_only")
+    _refuse_own(subject, spec, spec.config_from)
+    return replace(
+        spec,
+        driver_options=source.options,
+        ipam_config=tuple(as_config(block) for block in source.ipam) or None,
+        ipam_driver=source.ipam_driver,
+        ipam_options=source.ipam_options,
+        enable_ipv6=True if source.block(6) is not None else None,
+        internal=source.internal,
+        labels={**source.labels, **(spec.labels or {})},
+    )
+
+
+def _refuse_own(subject: str, spec: NetworkSpec, source: str) -> None:
+    for option in INHERITED:
+        given = getattr(spec, option)
+        if given is not None and given != {} and given != ():
+            raise InvalidInput(
+                subject,
+                option,
+                given,
+                f'is given with config_from "{source}", which has it',
+                "leave one of the two out",
+            )
+
+
+def as_config(block: IpamBlock) -> dict:
+    return {
+        "subnet": block.subnet,
+        "gateway": block.gateway,
+        "iprange": block.iprange,
+        "aux_addresses": dict(block.aux_addresses) or None,
+    }
+
+
+def configuration(facts: Facts, subject: str, spec: NetworkSpec, identity: str) -> Network:
+    """A network that is nothing on the host."""
+    if spec.name in PREDEFINED_NETWORKS:
+        raise InvalidInput(subject, "config_only", "true", "is given for a predefined network", "choose another name")
+    if spec.driver not in (None, NULL_DRIVER, "bridge"):
+        raise InvalidInput(subject, "driver", spec.driver, "is given with config_only", "leave it out")
+    if spec.connected or spec.endpoints:
+        raise InvalidInput(
+            subject,
+            "config_only",
+            "true",
+            "is given with containers to connect",
+            "connect them to a network made from it",
+        )
+    blocks = {version: given_block(subject, config) for version, config in by_family(subject, spec).items()}
+    for version, switch in SWITCH.items():
+        asked = spec.enable_ipv4 if version == 4 else spec.enable_ipv6
+        if asked is not None and asked != (version in blocks):
+            raise InvalidInput(
+                subject,
+                switch,
+                str(asked).lower(),
+                "does not go with the subnets of ipam_config, which say it for a configuration",
+                f"give or leave out a subnet of IPv{version} there",
+            )
+    return Network(
+        id=identity,
+        name=spec.name,
+        driver=NULL_DRIVER,
+        device="",
+        ipam=tuple(blocks[version] for version in sorted(blocks)),
+        created=facts.now,
+        internal=bool(spec.internal),
+        attachable=bool(spec.attachable),
+        labels=spec.labels or {},
+        options=spec.driver_options or {},
+        ipam_driver=spec.ipam_driver or "default",
+        ipam_options=spec.ipam_options or {},
+        config_only=True,
+    )
+
+
+def refuse_change(subject: str, existing: Network, spec: NetworkSpec) -> None:
+    """What a network is made from doesn't change under it."""
+    if spec.config_only is not None and spec.config_only != existing.config_only:
+        raise InUse(
+            subject,
+            "config_only",
+            str(spec.config_only).lower(),
+            "differs from what the network is",
+            "remove the network first",
+        )
+    if spec.config_from is not None and spec.config_from != existing.config_from:
+        raise InUse(
+            subject,
+            "config_from",
+            spec.config_from,
+            f"differs from the present {existing.config_from or 'none'}",
+            "remove the network first",
+        )
+    if existing.config_from is not None:
+        _refuse_own(subject, spec, existing.config_from)
+
+
+def refuse_removal(state: State, network: Network) -> None:
+    users = sorted(each.name for each in state.networks.values() if each.config_from == network.name)
+    if users:
+        raise InUse(
+            f'network "{network.name}"',
+            "",
+            "",
+            "is the configuration of " + ", ".join(f'network "{user}"' for user in users),
+            "remove those first",
+        )

@@ -1,0 +1,225 @@
+# SPDX-FileCopyrightText: Bridgework contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Subnets of networks, one a family: as they were asked for, or free ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from .. import _ipam, _validate
+from .._errors import InUse, InvalidInput
+from .._facts import Facts
+from .._model import FAMILIES, IpamBlock, Network
+from .._state import State
+
+if TYPE_CHECKING:
+    from .networks import NetworkSpec
+
+SWITCH = {4: "enable_ipv4", 6: "enable_ipv6"}
+
+Config = Mapping[str, Any]  # one of ipam_config, without the keys that were left out
+
+
+def first_blocks(state: State, facts: Facts, subject: str, spec: NetworkSpec) -> tuple[IpamBlock, ...]:
+    """The blocks of a network that is new. IPv4 is on unless it is switched off, IPv6 where it is asked for."""
+    configs = by_family(subject, spec)
+    if spec.ipam_driver == "null":
+        _refuse_addresses(subject, configs, spec)
+        return ()
+    on = _families(subject, facts, spec, configs, (4,))
+    return tuple(_first_block(state, facts, subject, spec, version, configs.get(version, {})) for version in on)
+
+
+def updated_blocks(
+    state: State, facts: Facts, subject: str, existing: Network, spec: NetworkSpec
+) -> tuple[IpamBlock, ...]:
+    """The present blocks with the given keys changed; another subnet starts from a clean sheet."""
+    configs = by_family(subject, spec)
+    if existing.ipam_driver == "null":
+        _refuse_addresses(subject, configs, spec)
+        return ()
+    present = {block.version: block for block in existing.ipam}
+    on = _families(subject, facts, spec, configs, present)
+    blocks = []
+    for version in on:
+        config = configs.get(version, {})
+        if version not in present:
+            blocks.append(_first_block(state, facts, subject, spec, version, config))
+        elif config:
+            blocks.append(_updated_block(state, facts, subject, existing, present[version], spec, config))
+        else:
+            blocks.append(present[version])
+    return tuple(blocks)
+
+
+def _refuse_addresses(subject: str, configs: Mapping[int, Config], spec: NetworkSpec) -> None:
+    """Without address management the network is layer 2 and nothing more."""
+    if spec.enable_ipv6:
+        raise InvalidInput(
+            subject, "enable_ipv6", "true", 'is given with ipam_driver "null"', "leave one of the two out"
+        )
+    for config in configs.values():
+        raise InvalidInput(
+            subject,
+            "ipam_config",
+            config.get("subnet", config),
+            'is given with ipam_driver "null"',
+            "leave one of the two out",
+        )
+
+
+def _families(
+    subject: str, facts: Facts, spec: NetworkSpec, configs: Mapping[int, Config], usual: Iterable[int]
+) -> list[int]:
+    """The families that the network shall have, those of ``usual`` where nothing is said."""
+    usual = set(usual)
+    asked = {4: spec.enable_ipv4, 6: spec.enable_ipv6}
+    for version, config in configs.items():
+        if asked[version] is False:
+            raise InvalidInput(
+                subject,
+                SWITCH[version],
+                "false",
+                f"is given with ipam_config {config.get('subnet', config)} of that family",
+                "leave one of the two out",
+            )
+    on = [version for version in FAMILIES if _is_on(asked[version], version in usual or version in configs)]
+    if not on:
+        raise InvalidInput(
+            subject, "enable_ipv4", "false", "leaves no address family", "set enable_ipv6, or leave it out"
+        )
+    if 6 in on and not facts.has_ipv6():
+        raise InvalidInput(
+            subject,
+            "enable_ipv6",
+            "true",
+            "needs IPv6, which this kernel does not have",
+            "boot it without ipv6.disable=1, or leave IPv6 out",
+        )
+    return on
+
+
+def _is_on(asked: bool | None, usual: bool) -> bool:
+    return usual if asked is None else asked
+
+
+def by_family(subject: str, spec: NetworkSpec) -> dict[int, Config]:
+    """The blocks that were asked for, of which a bridge takes one a family."""
+    found: dict[int, Config] = {}
+    for each in spec.ipam_config or ():
+        config = {key: value for key, value in each.items() if value is not None}
+        if not config:
+            continue
+        version = 6 if any(":" in address for address in _texts(config)) else 4
+        if version in found:
+            raise InvalidInput(
+                subject,
+                "ipam_config",
+                ", ".join(str(each.get("subnet") or "without a subnet") for each in spec.ipam_config or ()),
+                f"has several blocks of IPv{version}, and a bridge takes one subnet a family",
+                "keep one, and make a network for each of the others",
+            )
+        found[version] = config
+    return found
+
+
+def _texts(config: Config) -> list[str]:
+    auxiliary = config.get("aux_addresses") or {}
+    return [str(value) for key, value in config.items() if key != "aux_addresses"] + [*map(str, auxiliary.values())]
+
+
+def _first_block(
+    state: State, facts: Facts, subject: str, spec: NetworkSpec, version: int, config: Config
+) -> IpamBlock:
+    if config:
+        block = given_block(subject, config)
+        _refuse_overlap(state, facts, subject, block, spec)
+        return block
+    used = [block.subnet for network in state.real_networks() for block in network.ipam]
+    used += [*facts.connected_subnets(), *facts.nameservers()]
+    if version == 6:
+        return _ipam.ipam_block(subject, _ipam.free_ula(subject, facts.machine_id, used, facts.routed_subnets()))
+    return _ipam.ipam_block(subject, _ipam.free_subnet(subject, used, facts.routed_subnets()))
+
+
+def given_block(subject: str, config: Config) -> IpamBlock:
+    if not config.get("subnet"):
+        option = sorted(config)[0]
+        raise InvalidInput(
+            subject, option, config[option], "is given without a subnet", "give the subnet too, or leave both out"
+        )
+    return _ipam.ipam_block(subject, **config)
+
+
+def _updated_block(
+    state: State,
+    facts: Facts,
+    subject: str,
+    existing: Network,
+    present: IpamBlock,
+    spec: NetworkSpec,
+    config: Config,
+) -> IpamBlock:
+    subnet = str(_validate.network(subject, "subnet", config.get("subnet", present.subnet)))
+    if subnet == present.subnet:
+        kept = {"gateway": present.gateway, "iprange": present.iprange, "aux_addresses": present.aux_addresses}
+        config = {**kept, **config}
+    block = _ipam.ipam_block(subject, **{**config, "subnet": subnet})
+    if block.subnet != present.subnet:
+        _refuse_overlap(state, facts, subject, block, spec)
+    _refuse_reserving_used(state, subject, existing.name, block)
+    return block
+
+
+def _refuse_reserving_used(state: State, subject: str, name: str, block: IpamBlock) -> None:
+    holders = {address: e.container for e in state.endpoints_on(name) for address in e.addresses}
+    for option, address in [("gateway", block.gateway), *(("aux_addresses", a) for a in block.aux_addresses.values())]:
+        if address in holders:
+            raise InvalidInput(
+                subject,
+                option,
+                address,
+                f'is in use by container "{holders[address]}"',
+                "choose another, or give the container another address first",
+            )
+
+
+def _refuse_overlap(state: State, facts: Facts, subject: str, block: IpamBlock, spec: NetworkSpec) -> None:
+    """Not another network's subnet; nor, without force, one that the host itself is in and would be cut off from."""
+    for other in state.real_networks():
+        if other.name == spec.name:
+            continue
+        for subnet in _ipam.overlaps(block.subnet, [each.subnet for each in other.ipam]):
+            raise InvalidInput(
+                subject,
+                "subnet",
+                block.subnet,
+                f'overlaps network "{other.name}" ({subnet})',
+                "choose another, or leave subnet out to get a free one",
+            )
+    for subnet in _ipam.overlaps(block.subnet, facts.connected_subnets()) if not spec.force else ():
+        raise InvalidInput(
+            subject,
+            "subnet",
+            block.subnet,
+            f"overlaps {subnet}, which the host reaches by an interface of its own and would lose",
+            "choose another, or set force if that is meant",
+        )
+
+
+def refuse_disruption(state: State, subject: str, existing: Network, wanted: Network, force: bool) -> None:
+    """Without force no endpoint loses an address because a subnet changes or goes."""
+    users = sorted(endpoint.container for endpoint in state.endpoints_on(existing.name))
+    if force or not users:
+        return
+    remedy = "set force to re-create their endpoints"
+    cut_off = "would cut off " + ", ".join(f'container "{user}"' for user in users)
+    for block in existing.ipam:
+        new = wanted.block(block.version)
+        if new is None:
+            raise InUse(
+                subject, SWITCH[block.version], "false", f"would take {block.subnet} away, and {cut_off}", remedy
+            )
+        if new.subnet != block.subnet:
+            raise InUse(subject, "subnet", new.subnet, f"differs from the present {block.subnet} and {cut_off}", remedy)

@@ -1,0 +1,167 @@
+#!/usr/bin/python
+# SPDX-FileCopyrightText: Bridgework contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Containers, inspected."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: container_info
+short_description: Inspect containers
+version_added: 0.1.0
+description:
+  - Says of containers what was declared, such as mode, endpoints and published ports.
+  - Says too what the kernel holds of them now, such as the namespace, who shares it, its processes and routes.
+author:
+  - Bridgework contributors (@bridgework)
+extends_documentation_fragment:
+  - bridgework.network.common.info
+options:
+  name:
+    description: Names of containers. Without it all declared containers are inspected.
+    type: list
+    elements: str
+"""
+
+EXAMPLES = r"""
+- name: Inspect a container, and fail where nothing runs in it
+  bridgework.network.container_info:
+    name: web
+  register: web
+  failed_when: web.container.processes | length == 0
+
+- name: Inspect all containers
+  bridgework.network.container_info:
+"""
+
+RETURN = r"""
+exists:
+  description: Whether each of O(name) is a declared container.
+  returned: always
+  type: bool
+  sample: true
+missing:
+  description: Those of O(name) that are no declared containers.
+  returned: always
+  type: list
+  elements: str
+  sample: []
+container:
+  description: The first of RV(containers); null where there is none.
+  returned: always
+  type: dict
+  sample:
+    name: web
+    mode: bridge
+containers:
+  description: The containers, by name.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: The container's name.
+      type: str
+      sample: web
+    id:
+      description: Its ID, of 64 hexadecimal characters.
+      type: str
+      sample: 4be1c0d7f36b2a15988e
+    mode:
+      description: Its network mode.
+      type: str
+      sample: bridge
+    target:
+      description: The container whose namespace it shares, with mode C(container); null with other modes.
+      type: str
+      sample: web
+    namespace:
+      description: The handle that everything joins it by.
+      type: str
+      sample: /run/netns/web
+    namespace_inode:
+      description: The inode of the namespace behind the handle; null where there is none.
+      type: int
+      sample: 4026532573
+    namespace_is_the_hosts:
+      description: Whether that is the host's own namespace.
+      type: bool
+      sample: false
+    shared_with:
+      description: Other containers with the same namespace.
+      type: list
+      elements: str
+      sample: [web-sidecar]
+    processes:
+      description: Processes that live in the namespace.
+      type: list
+      elements: str
+      sample: ["nginx (pid 4711)"]
+    labels:
+      description: Its labels.
+      type: dict
+      sample: {}
+    networks:
+      description:
+        - Its endpoints, by network, with C(interface), C(addresses), C(mac_address), C(aliases), C(links),
+          C(link_local_ips), C(gw_priority) and C(driver_opts).
+      type: dict
+      sample:
+        net-test:
+          interface: eth0
+          addresses: [192.168.10.2]
+    routes:
+      description:
+        - The routes of its main table, with C(destination), C(gateway) and C(interface).
+        - The gateway is C(0.0.0.0) or C(::) where there is none.
+      type: list
+      elements: dict
+      sample:
+        - destination: default
+          gateway: 192.168.10.1
+          interface: eth0
+    ports:
+      description: Its published ports in the shape of Docker's C(NetworkSettings.Ports).
+      type: dict
+      sample:
+        8080/tcp:
+          - HostIp: 0.0.0.0
+            HostPort: "8000"
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.bridgework.network.plugins.module_utils import _inspect, _validate
+from ansible_collections.bridgework.network.plugins.module_utils._ansible import show
+
+
+def view_of(names):
+    def view(state, facts):
+        wanted = sorted(state.containers) if names is None else list(dict.fromkeys(_validate.words(names)))
+        return {name: _inspect.container_now(state, facts, name) for name in wanted}
+
+    return view
+
+
+def results(names, found):
+    containers = [container for container in found.values() if container is not None]
+    missing = [name for name, container in found.items() if container is None]
+    return {
+        "exists": not missing and bool(containers),
+        "missing": missing,
+        "container": containers[0] if containers else None,
+        "containers": containers,
+    }
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec={"name": {"type": "list", "elements": "str"}},
+        supports_check_mode=True,
+    )
+    show(module, lambda params: params["name"], view_of, results)
+
+
+if __name__ == "__main__":
+    main()
