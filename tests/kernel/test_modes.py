@@ -375,8 +375,8 @@ def test_settings_that_contradict_each_other_are_refused(managed: Managed) -> No
 @pytest.mark.parametrize(
     ("setting", "problem"),
     [
-        ({"net.ipv4.no_such": 1}, '"net/ipv4/no_such=1" does not exist in a container, or can\'t be read'),
-        ({"net.ipv4.route.flush": 1}, '"net/ipv4/route/flush=1" does not exist in a container, or can\'t be read'),
+        ({"net.ipv4.no_such": 1}, '"net/ipv4/no_such=1" does not exist there, or can\'t be read'),
+        ({"net.ipv4.route.flush": 1}, '"net/ipv4/route/flush=1" does not exist there, or can\'t be read'),
         ({"net.ipv4.ip_forward": "maybe"}, '"net/ipv4/ip_forward=maybe" is refused by the kernel (Invalid argument)'),
         ({"net.ipv4.ip_default_ttl": 999}, '"net/ipv4/ip_default_ttl=999" is refused by the kernel (Invalid argument)'),
         ({"net.ipv4.conf.eth0.rp_filter": "0x1"}, '"net/ipv4/conf/eth0/rp_filter=0x1" reads back as "1"'),
