@@ -112,7 +112,8 @@ def make_plan(wanted: HostConfig, present: HostConfig) -> Plan:
         # A name that changes hands is freed before it is taken.
         namespaces=(*(step for step in deaths if step.thing.key in wanted.namespaces), *births),
         firewall=_firewall(wanted.firewall, present.firewall),
-        links=(*created, *updated),
+        # A bridge takes its MTU from its first port, and loses it with its last one, unless it was set before.
+        links=tuple(sorted((*created, *updated), key=lambda step: step.thing.kind != "bridge")),
         settings=(*sysctls, *settings),
         farewell=tuple(step for step in deaths if step.thing.key not in wanted.namespaces),
     )

@@ -137,6 +137,14 @@ def test_targets_that_lead_nowhere_are_refused(managed: Managed, containers: lis
     assert message in managed.netns_bridge(containers=containers, fails=True)["msg"]
 
 
+def test_owner_and_handle_change_roles_in_one_task(managed: Managed) -> None:
+    managed.netns_bridge(containers=[{"name": "a", "mode": "none"}, {"name": "b", "mode": "container", "target": "a"}])
+    managed.netns_bridge(
+        containers=[{"name": "b", "mode": "none"}, {"name": "a", "mode": "container", "target": "b"}], force=True
+    )
+    assert managed.inode("a") == managed.inode("b") != own_inode(managed)
+
+
 def test_unknown_target_is_refused_and_in_check_mode_taken_on_trust(managed: Managed) -> None:
     """An earlier task of the play may only have pretended to make it."""
     arguments = {"containers": [{"name": "a", "mode": "container", "target": "b"}]}

@@ -121,7 +121,8 @@ def _behind(scope: Scope, name: str, inodes: Mapping[str, int | None]) -> str | 
         return HOST
     made_for = scope.ledger.namespaces.get(name)
     for target in (made_for, *scope.targets.get(name, ())):
-        if target is not None and inodes[name] == inodes.get(target):
+        # Where the two are to change roles, the one that is the handle still is not what the other leads to.
+        if target is not None and inodes[name] == inodes.get(target) and scope.ledger.namespaces.get(target) != name:
             return target
     # One that was to become a handle when the run broke off is what it was.
     return STALE if made_for is not None and name not in scope.own else None
