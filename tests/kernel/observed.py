@@ -105,6 +105,7 @@ def state_file(pid: int) -> Record:
                 "interface": row["interface"],
                 "mac": row["mac"],
                 "aliases": json.loads(row["aliases"]),
+                "gw_priority": row["gw_priority"],
             }
             for row in every("SELECT * FROM endpoint ORDER BY serial")
         }

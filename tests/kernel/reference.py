@@ -219,7 +219,8 @@ class Reference:
         made = self.containers.setdefault(container, _container("bridge"))
         if made["mode"] != "bridge":
             raise Refused("only mode bridge can be connected")
-        endpoint = self.endpoints.get((name, container)) or {"addresses": {}, "aliases": [], "mac": None}
+        nothing = {"addresses": {}, "aliases": [], "mac": None, "gw_priority": 0}
+        endpoint = self.endpoints.get((name, container)) or nothing
         endpoint["addresses"] = {
             family: self.address(name, container, family, endpoint["addresses"].get(family), spec)
             for family in self.families(name, spec)
@@ -233,7 +234,8 @@ class Reference:
         endpoint["interface"] = spec.get("interface_name") or endpoint.get("interface") or next(free)
         if endpoint["interface"] in taken:
             raise Refused("the interface's name is in use")
-        endpoint["aliases"] = spec.get("aliases", endpoint["aliases"])
+        for key in ("aliases", "gw_priority"):
+            endpoint[key] = spec.get(key, endpoint[key])
         self.endpoints[name, container] = endpoint
 
     def families(self, name: str, spec: Arguments) -> Iterator[int]:
@@ -437,6 +439,10 @@ class Reference:
         """The networks of a container."""
         return [network for network, name in self.endpoints if name == container]
 
+    def ways(self, container: str) -> list[str]:
+        """The networks of a container in the order in which they lead out: by priority, then the oldest first."""
+        return sorted(self.of(container), key=lambda network: -self.endpoints[network, container]["gw_priority"])
+
     def on_device(self, device: str) -> str | None:
         return next((name for name, network in self.networks.items() if network["device"] == device), None)
 
@@ -470,15 +476,15 @@ class Reference:
         return not self.networks[network]["internal"]
 
     def way_out(self, container: str, family: int) -> str | None:
-        """The network that a container's default route leads through: the oldest one that has a way out."""
-        networks = ((name, self.networks[name]) for name in self.of(container))
+        """The network that a container's default route leads through: the first one that has a way out."""
+        networks = ((name, self.networks[name]) for name in self.ways(container))
         return next((name for name, each in networks if not each["internal"] and family in each["subnets"]), None)
 
     def forwarded(self) -> dict[PortKey, str]:
         """Where published ports lead to now; those of a container without a fitting endpoint wait for one."""
         found = {}
         for key, port in self.ports.items():
-            for network in self.of(port["container"]):
+            for network in self.ways(port["container"]):
                 address = self.endpoints[network, port["container"]]["addresses"].get(family_of(key[1]))
                 if address and not self.networks[network]["internal"] and port["network"] in (None, network):
                     found[key] = f"{address}:{port['container_port']}"
