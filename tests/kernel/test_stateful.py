@@ -3,8 +3,8 @@
 
 """After any sequence of calls the host, its state file and what the info modules say are as the reference has them.
 
-Hypothesis makes up the sequences. A test run tries few, the same each time; `make fuzz` tries many more and longer ones, as does
-BRIDGEWORK_EXAMPLES=500 in the environment. One that fails is kept in .hypothesis and tried first the next time.
+Hypothesis makes up the sequences. A test run tries few, the same each time; `make fuzz` tries many more, new and longer
+ones, as does BRIDGEWORK_EXAMPLES=500 in the environment. One that fails is kept in .hypothesis and tried first again.
 """
 
 from __future__ import annotations
