@@ -22,7 +22,7 @@ export MOLECULE_COMMAND_BORDERS := false
 export REUSE_ENCODING_MODULE := charset_normalizer
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint unit kernel fuzz integration molecule clean setup setup-demo setup-dev
+.PHONY: help demo test lint unit kernel fuzz vm integration molecule clean setup setup-demo setup-dev
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1 \t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -45,10 +45,13 @@ unit: setup-dev ## what needs neither root nor a network
 	@pytest -q tests/unit
 
 kernel: setup ## real packets between throwaway hosts (root)
-	@pytest -q -n 3 tests/kernel
+	@pytest -q -rs -n 3 tests/kernel
 
 fuzz: setup ## long random sequences of calls against a reference; EXAMPLES=300 (root)
 	@BRIDGEWORK_EXAMPLES=$(EXAMPLES) pytest -q tests/kernel/test_stateful.py
+
+vm: setup ## what needs another kernel than this machine's, in a virtual machine (root)
+	@scripts/vm
 
 integration: setup ## each module through ansible-playbook (root)
 	@tests/integration/run

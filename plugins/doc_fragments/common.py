@@ -64,7 +64,8 @@ notes:
 options:
   ipam_config:
     description:
-      - The subnets of the network and how addresses are given out in them. A bridge takes one of each family.
+      - The subnets of the network and how addresses are given out in them. A bridge takes one of each family, a macvlan
+        or ipvlan network several.
       - Without one a free subnet is chosen from Docker's default pools (IPv4) or the host's own unique local prefix
         (IPv6), which overlaps no other network, no route and no name server of the host.
       - For a network that exists, only the keys that are given are compared.
@@ -78,7 +79,8 @@ options:
         description: The part of the subnet that addresses are chosen from.
         type: str
       gateway:
-        description: The address of the bridge; the first usable one by default.
+        description:
+          - The address of the bridge, or of the router in the network of a parent; the first usable one by default.
         type: str
       aux_addresses:
         description: Addresses that are never given out, by name.

@@ -28,6 +28,7 @@ def find_conflicts(wanted: HostConfig, present: HostConfig) -> list[Conflict]:
     return [
         *_names(wanted, present),
         *_links(wanted, present),
+        *_lowers(wanted, present),
         *_routes(wanted, present),
         *_sysctls(wanted, present),
     ]
@@ -36,8 +37,10 @@ def find_conflicts(wanted: HostConfig, present: HostConfig) -> list[Conflict]:
 def without_waiting(wanted: HostConfig, old: HostConfig, present: HostConfig) -> HostConfig:
     """What is wanted, without the settings of interfaces that were there when these were declared, and will not be.
 
-    They wait for an interface of that name to come back. So do those of the host's uplinks.
+    They wait for an interface of that name to come back. So do those of the host's uplinks, and the VLANs of these.
     """
+    links = {key: link for key, link in wanted.links.items() if link.namespace != HOST or _has_lower(link, present)}
+    wanted = replace(wanted, links=links)
 
     def waits(key: tuple[str, str]) -> bool:
         return (key in old.sysctls or key[0] == HOST) and not _will_be_there(wanted, present, *key)
@@ -134,6 +137,20 @@ def _foreign_link(link: Link) -> str:
         f'container "{link.namespace}": interface "{link.name}" exists and is not Bridgework\'s; '
         "choose another one with interface_name, or remove it"
     )
+
+
+def _has_lower(link: Link, present: HostConfig) -> bool:
+    return link.lower is None or link.lower in present.interfaces
+
+
+def _lowers(wanted: HostConfig, present: HostConfig) -> Iterable[Conflict]:
+    for link in wanted.links.values():
+        if (HOST, link.lower) not in wanted.links and not _has_lower(link, present):
+            yield Conflict(
+                link.namespace,
+                f'container "{link.namespace}": the interface "{link.lower}", which {link.name} is to be on, is gone; '
+                "bring it back, or disconnect the container from that network",
+            )
 
 
 def _routes(wanted: HostConfig, present: HostConfig) -> Iterable[Conflict]:

@@ -21,6 +21,21 @@ class Listener:
     inode: int
 
 
+@dataclass(frozen=True)
+class Interface:
+    """An interface of the host; ``owner`` is its mark where it is ours, ``master`` what it is a port of."""
+
+    kind: str
+    is_up: bool
+    mtu: int
+    owner: str | None = None
+    master: str | None = None
+
+    @property
+    def is_ours(self) -> bool:
+        return self.owner is not None
+
+
 class Facts(Protocol):
     """One host, as far as intents need it. Nothing here changes the host."""
 
@@ -39,6 +54,12 @@ class Facts(Protocol):
 
     def has_ipv6(self) -> bool:
         """Whether the kernel has IPv6."""
+
+    def interface(self, name: str) -> Interface | None:
+        """The host's interface of that name; None where there is none."""
+
+    def has_link_kind(self, kind: str) -> bool:
+        """Whether the kernel has interfaces of that kind, in the words of ``ip link add type``."""
 
     def local_addresses(self) -> frozenset[str]:
         """The host's own addresses."""

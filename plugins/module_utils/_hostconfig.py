@@ -24,8 +24,13 @@ OWNER_PREFIX = "bridgework "
 
 
 def network_owner(name: str) -> str:
-    """The mark (link alias) on a network's bridge."""
+    """The mark (link alias) on a network's own interface on the host."""
     return f"{OWNER_PREFIX}network {name}"
+
+
+def parent_owner(device: str) -> str:
+    """The mark (link alias) on a parent that networks share."""
+    return f"{OWNER_PREFIX}parent {device}"
 
 
 def endpoint_owner(identity: str) -> str:
@@ -53,19 +58,25 @@ class Namespace:
 
 @dataclass(frozen=True)
 class Link:
-    """A network interface. ``peer`` is the key of a veth's other end; ``owner`` is the alias that marks it as ours."""
+    """A network interface. ``peer`` is the key of a veth's other end; ``owner`` is the alias that marks it as ours.
+
+    ``lower`` is the host's interface that a macvlan, ipvlan or vlan is on (observed only where it is the declared one),
+    and ``variant`` its mode or VLAN ID. An ``mtu`` or ``mac`` that is None is left to the kernel.
+    """
 
     namespace: str
     name: str
     kind: str
     owner: str
-    mtu: int
+    mtu: int | None
     mac: str | None = None
     master: str | None = None
     peer: tuple[str, str] | None = None
     hairpin: bool = False
     isolated: bool = False
     up: bool = True
+    lower: str | None = None
+    variant: str = ""
 
     @property
     def key(self) -> tuple[str, str]:
@@ -77,8 +88,21 @@ class Link:
 
     @property
     def owned(self) -> bool:
-        """A container may change the mark on its end of a pair; the mark on the host's end tells whose that is."""
-        return self.marked or self.peer is not None
+        """A container may change the mark on its interface; what that is tied to on the host tells whose it is."""
+        return self.marked or self.peer is not None or (self.namespace != HOST and self.lower is not None)
+
+    @property
+    def is_base(self) -> bool:
+        """Whether other links may be on it: it comes before them, and goes after them."""
+        return self.namespace == HOST and self.peer is None
+
+    def becomes(self, other: Link) -> bool:
+        """Whether the kernel changes it into the other, which has its name; if not, it has to be made again."""
+        if (self.kind, self.peer, self.lower) != (other.kind, other.peer, other.lower):
+            return False
+        # Source: drivers/net/macvlan.c, macvlan_changelink(); VLAN IDs stay too.
+        fixed = ("passthru",) if self.kind in ("macvlan", "ipvlan") else (self.variant, other.variant)
+        return self.variant == other.variant or not {self.variant, other.variant}.intersection(fixed)
 
 
 @dataclass(frozen=True)
@@ -157,7 +181,8 @@ class HostConfig:
     """All of it. ``owed`` are sysctls to put back where they (still) exist; an observed configuration has none.
 
     ``ports`` are what the firewall lines publish. ``foreign_routes`` are only observed: default routes of containers
-    that leave by links that are not ours; one without a gateway has the unspecified address for it.
+    that leave by links that are not ours; one without a gateway has the unspecified address for it. So are
+    ``interfaces``, the names of all that the host has.
     """
 
     namespaces: dict[str, Namespace] = field(default_factory=dict)
@@ -169,3 +194,4 @@ class HostConfig:
     owed: dict[tuple[str, str], Sysctl] = field(default_factory=dict)
     firewall: FirewallLines = field(default_factory=dict)
     ports: frozenset[PortRule] = frozenset()
+    interfaces: frozenset[str] = frozenset()

@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 from . import _ipam
+from ._drivers import DEFAULT
 from ._facts import Facts
 from ._hostconfig import HOST
 from ._model import (
@@ -18,6 +19,7 @@ from ._model import (
     Network,
     PortMapping,
 )
+from ._options import BRIDGE_NAME
 from ._state import State
 
 
@@ -55,7 +57,7 @@ def _network(state: State, found: Network) -> dict[str, Any]:
         "ConfigFrom": {"Network": found.config_from or ""},
         "ConfigOnly": found.config_only,
         "Containers": _containers(state, found),
-        "Options": {**({"com.docker.network.bridge.name": found.device} if found.device else {}), **found.options},
+        "Options": {**({BRIDGE_NAME: found.device} if found.driver == DEFAULT else {}), **found.options},
         "Labels": dict(found.labels),
         "Status": {"IPAM": {"Subnets": {block.subnet: _usage(state, found, block) for block in found.ipam}}},
     }
@@ -83,7 +85,7 @@ def _unused(state: State, name: str, machine_id: str) -> dict[str, Any]:
             each.id: {"Name": each.name, "EndpointID": "", "MacAddress": "", "IPv4Address": "", "IPv6Address": ""}
             for each in containers
         },
-        "Options": {"com.docker.network.bridge.name": PREDEFINED_BRIDGE_DEVICE} if is_bridge else {},
+        "Options": {BRIDGE_NAME: PREDEFINED_BRIDGE_DEVICE} if is_bridge else {},
         "Labels": {},
         "Status": {"IPAM": {"Subnets": {}}},
     }
@@ -115,7 +117,7 @@ def container(state: State, name: str) -> dict[str, Any] | None:
             endpoint.network: {
                 "interface": endpoint.interface,
                 "addresses": list(endpoint.addresses),
-                "mac_address": endpoint.mac,
+                "mac_address": endpoint.mac or "",
                 "aliases": list(endpoint.aliases),
                 "links": list(endpoint.links),
                 "link_local_ips": list(endpoint.link_local),
@@ -175,7 +177,7 @@ def _containers(state: State, of: Network) -> dict[str, Any]:
         state.containers[endpoint.container].id: {
             "Name": endpoint.container,
             "EndpointID": endpoint.id,
-            "MacAddress": endpoint.mac,
+            "MacAddress": endpoint.mac or "",
             "IPv4Address": _with_prefix(of, endpoint, 4),
             "IPv6Address": _with_prefix(of, endpoint, 6),
         }
@@ -185,5 +187,6 @@ def _containers(state: State, of: Network) -> dict[str, Any]:
 
 def _with_prefix(network: Network, endpoint: Endpoint, version: int) -> str:
     """The endpoint's address of a family with its prefix length; empty where there is none."""
-    block, address = network.block(version), endpoint.address(version)
-    return f"{address}/{block.subnet.partition('/')[2]}" if block is not None and address is not None else ""
+    address = endpoint.address(version)
+    block = None if address is None else _ipam.block_of(network, address)
+    return "" if address is None or block is None else _ipam.with_prefix(address, block)

@@ -14,7 +14,7 @@ from typing import Callable
 
 from . import _validate
 from ._errors import InvalidInput
-from ._model import IpamBlock
+from ._model import IpamBlock, Network, version_of
 
 # Docker's default address pools: libnetwork ipamutils, "local scope".
 POOLS = (
@@ -168,6 +168,17 @@ def first_free(within, is_taken: Callable[[int], bool], subnet=None) -> str | No
     return None
 
 
+def block_of(network: Network, address: str) -> IpamBlock | None:
+    """The block of the network that has a place for the address; None where none has."""
+    blocks = network.blocks(version_of(address))
+    return next((block for block in blocks if has_place_for(block.subnet, address)), None)
+
+
+def with_prefix(address: str, block: IpamBlock) -> str:
+    """The address as interfaces have it, with the prefix length of its subnet."""
+    return f"{address}/{block.subnet.partition('/')[2]}"
+
+
 def count_in(subnet: str, addresses: Iterable[str]) -> int:
     """How many of the addresses are in the subnet."""
     net = ipaddress.ip_network(subnet)
@@ -202,24 +213,28 @@ def has_place_for(subnet: str, address: str) -> bool:
     return found.version == net.version and first <= int(found) <= last
 
 
-def lowest_address(subject: str, block: IpamBlock, is_taken: Callable[[int], bool]) -> str:
-    """The address that the next endpoint of the network gets; ``is_taken`` says of an integer if an endpoint has it."""
+def lowest_address(subject: str, blocks: Sequence[IpamBlock], is_taken: Callable[[int], bool]) -> str:
+    """The address that the next endpoint of the network gets: of the first block that has one left.
+
+    ``is_taken`` says of an integer if an endpoint has it.
+    """
     import netaddr
 
-    subnet = netaddr.IPNetwork(block.subnet)
-    within = netaddr.IPNetwork(block.iprange or block.subnet)
-    kept = _integers([block.gateway, *block.aux_addresses.values()])
-    found = first_free(within, lambda each: each in kept or is_taken(each), subnet)
-    if found is None:
-        option, value = ("iprange", block.iprange) if block.iprange else ("subnet", block.subnet)
-        raise InvalidInput(
-            subject,
-            option,
-            value,
-            "is exhausted: every address is taken",
-            f"disconnect a container or widen the {option}",
-        )
-    return found
+    for block in blocks:
+        subnet = netaddr.IPNetwork(block.subnet)
+        within = netaddr.IPNetwork(block.iprange or block.subnet)
+        kept = _integers([block.gateway, *block.aux_addresses.values()])
+        found = first_free(within, lambda each, kept=kept: each in kept or is_taken(each), subnet)
+        if found is not None:
+            return found
+    option = "iprange" if any(block.iprange for block in blocks) else "subnet"
+    raise InvalidInput(
+        subject,
+        option,
+        ", ".join(block.iprange or block.subnet for block in blocks),
+        "is exhausted: every address is taken",
+        f"disconnect a container or widen the {option}",
+    )
 
 
 def _integers(addresses: Iterable[str]) -> set[int]:
@@ -227,12 +242,13 @@ def _integers(addresses: Iterable[str]) -> set[int]:
 
 
 def given_address(
-    subject: str, option: str, value: str, block: IpamBlock, holder_of: Callable[[str], str | None]
+    subject: str, option: str, value: str, blocks: Sequence[IpamBlock], holder_of: Callable[[str], str | None]
 ) -> str:
     """The asked-for address, checked; ``holder_of`` says which other container has one."""
     import netaddr
 
-    _validate.address(subject, option, value)
+    address = _validate.address(subject, option, value)
+    block = next((each for each in blocks if address in netaddr.IPNetwork(each.subnet)), blocks[0])
     net = netaddr.IPNetwork(block.subnet)
     found = _member(subject, option, value, value, net)
     reserved = {block.gateway: "the gateway"}

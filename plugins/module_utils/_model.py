@@ -18,7 +18,8 @@ PREDEFINED_NETWORKS = (PREDEFINED_BRIDGE, "host", "none")
 MODES = ("bridge", "none", "host", "container")
 FAMILIES = (4, 6)  # IPv4 and IPv6
 PROTOCOLS = ("tcp", "udp")
-WILDCARDS = ("0.0.0.0", "::")
+UNSPECIFIED = {4: "0.0.0.0", 6: "::"}
+WILDCARDS = tuple(UNSPECIFIED.values())
 
 
 def version_of(address: str) -> int:
@@ -28,7 +29,7 @@ def version_of(address: str) -> int:
 
 @dataclass(frozen=True)
 class IpamBlock:
-    """One subnet of a network, and how addresses are given out in it; a network has one for each family at most."""
+    """One subnet of a network, and how addresses are given out in it."""
 
     subnet: str
     gateway: str
@@ -42,7 +43,10 @@ class IpamBlock:
 
 @dataclass(frozen=True)
 class Network:
-    """A named layer-2 segment with address management; one that is ``config_only`` is nothing on the host."""
+    """A named layer-2 segment with address management; one that is ``config_only`` is nothing on the host.
+
+    ``device`` is the host's interface that its endpoints are on; it is made for the network, unless it is foreign.
+    """
 
     id: str
     name: str
@@ -50,6 +54,7 @@ class Network:
     device: str
     ipam: tuple[IpamBlock, ...]
     created: str
+    foreign_device: bool = False
     internal: bool = False
     attachable: bool = False
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -64,8 +69,16 @@ class Network:
         return self.name in PREDEFINED_NETWORKS
 
     def block(self, version: int) -> IpamBlock | None:
-        """The subnet of a family; None where the network doesn't have that family."""
-        return next((block for block in self.ipam if block.version == version), None)
+        """The (first) subnet of a family; None where the network doesn't have that family."""
+        return next(iter(self.blocks(version)), None)
+
+    def blocks(self, version: int) -> list[IpamBlock]:
+        return [block for block in self.ipam if block.version == version]
+
+    @property
+    def versions(self) -> list[int]:
+        """The families that the network has."""
+        return [version for version in FAMILIES if self.blocks(version)]
 
 
 @dataclass(frozen=True)
@@ -90,6 +103,7 @@ class Container:
 class Endpoint:
     """One container's interface in one network, with an address of each of the network's families.
 
+    ``mac`` is None where the driver has none to give. ``host_link`` is the other end of a pair, where there is one.
     ``links`` are ``CONTAINER:NAME``; ``link_local`` are further addresses; ``driver_opts`` have Docker's keys. The
     default routes lead through the endpoint with the highest ``gw_priority``.
     """
@@ -99,7 +113,7 @@ class Endpoint:
     container: str
     serial: int
     addresses: tuple[str, ...]
-    mac: str
+    mac: str | None
     interface: str
     host_link: str
     aliases: tuple[str, ...] = ()

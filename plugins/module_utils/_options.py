@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: Bridgework contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Options of the bridge driver, with Docker's keys: each one's kind, and what it says of a network.
+"""Driver options, with Docker's keys: the checks of their values, and what those of the bridge driver say of a network.
 
 Source: "Bridge network driver", options, in Docker's manual.
 """
@@ -8,10 +8,10 @@ Source: "Bridge network driver", options, in Docker's manual.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Callable
+from typing import Callable
 
 from . import _validate
-from ._errors import InvalidInput, did_you_mean
+from ._errors import InvalidInput
 
 BRIDGE_NAME = "com.docker.network.bridge.name"
 ENABLE_ICC = "com.docker.network.bridge.enable_icc"
@@ -31,12 +31,9 @@ MTU_RANGE = (68, 65535)  # RFC 791; net/bridge takes no more than 64 KiB
 PREFIX_LENGTH = 11  # leaves four of an interface's 15 characters for the number
 NAT, UNPROTECTED, ROUTED, ISOLATED = "nat", "nat-unprotected", "routed", "isolated"
 GATEWAY_MODES = (NAT, UNPROTECTED, ROUTED, ISOLATED)
+Check = Callable[[str, str, str], str]  # subject, key and text → the text as it is kept; raises InvalidInput
+
 TRUE, FALSE = ("true", "1", "yes", "on", "t"), ("false", "0", "no", "off", "f")
-
-
-def checked(subject: str, options: Mapping[str, Any]) -> Mapping[str, str]:
-    """The options as text, each key known and each value of its kind."""
-    return {key: KINDS[_known(subject, key, value)](subject, key, str(value)) for key, value in options.items()}
 
 
 def is_on(options: Mapping[str, str], key: str) -> bool:
@@ -71,12 +68,6 @@ def host_address(options: Mapping[str, str], version: int) -> str | None:
     return options.get(HOST_ADDRESS[version])
 
 
-def _known(subject: str, key: str, value: Any) -> str:
-    if key in KINDS:
-        return key
-    raise InvalidInput(subject, "driver_options", f"{key}={value}", "is unknown", did_you_mean(key, tuple(KINDS)))
-
-
 def _switch(subject: str, key: str, text: str) -> str:
     if text.lower() in TRUE:
         return "true"
@@ -85,7 +76,7 @@ def _switch(subject: str, key: str, text: str) -> str:
     raise InvalidInput(subject, key, text, "is neither true nor false", "use true or false")
 
 
-def _mtu(subject: str, key: str, text: str) -> str:
+def check_mtu(subject: str, key: str, text: str) -> str:
     first, last = MTU_RANGE
     if not text.isascii() or not text.isdigit() or len(text) > 9 or not first <= int(text) <= last:
         raise InvalidInput(subject, key, text, "is not an MTU", f"use a number from {first} to {last}")
@@ -100,7 +91,7 @@ def _interfaces(subject: str, key: str, text: str) -> str:
     return ":".join(_validate.interface(subject, key, name) for name in text.split(":"))
 
 
-def _prefix(subject: str, key: str, text: str) -> str:
+def check_prefix(subject: str, key: str, text: str) -> str:
     _validate.interface(subject, key, text)
     if len(text) > PREFIX_LENGTH:
         raise InvalidInput(
@@ -113,7 +104,7 @@ def _prefix(subject: str, key: str, text: str) -> str:
     return text
 
 
-def _address(version: int) -> Callable[[str, str, str], str]:
+def _address(version: int) -> Check:
     def check(subject: str, key: str, text: str) -> str:
         address = _validate.address(subject, key, text)
         if address.version != version:
@@ -123,7 +114,7 @@ def _address(version: int) -> Callable[[str, str, str], str]:
     return check
 
 
-KINDS: Mapping[str, Callable[[str, str, str], str]] = {
+BRIDGE_OPTIONS: Mapping[str, Check] = {
     BRIDGE_NAME: _validate.interface,
     ENABLE_ICC: _switch,
     ENABLE_IP_MASQUERADE: _switch,
@@ -133,15 +124,5 @@ KINDS: Mapping[str, Callable[[str, str, str], str]] = {
     HOST_ADDRESS[6]: _address(6),
     HOST_BINDING: _address(4),
     INHIBIT_IPV4: _switch,
-    INTERFACE_PREFIX: _prefix,
-    MTU: _mtu,
     TRUSTED_INTERFACES: _interfaces,
 }
-
-
-def contradiction(options: Mapping[str, str], internal: bool) -> tuple[str, str, str] | None:
-    """An option that does not go with the rest: its key, the problem and the way out."""
-    for key in GATEWAY_MODE.values():
-        if options.get(key) == ISOLATED and not internal:
-            return key, "is for internal networks", "set internal too, or choose another mode"
-    return None

@@ -113,7 +113,7 @@ def make_plan(wanted: HostConfig, present: HostConfig) -> Plan:
         namespaces=(*(step for step in deaths if step.thing.key in wanted.namespaces), *births),
         firewall=_firewall(wanted.firewall, present.firewall),
         # A bridge takes its MTU from its first port, and loses it with its last one, unless it was set before.
-        links=tuple(sorted((*created, *updated), key=lambda step: step.thing.kind != "bridge")),
+        links=tuple(sorted((*created, *updated), key=lambda step: not step.thing.is_base)),
         settings=(*sysctls, *settings),
         farewell=tuple(step for step in deaths if step.thing.key not in wanted.namespaces),
     )
@@ -145,14 +145,15 @@ def _links(wanted: HostConfig, present: HostConfig) -> tuple[set[tuple[str, str]
     to_create = {key for key, link in wanted.links.items() if _must_be_made(link, wanted, present)}
     gone = {key for key, link in present.links.items() if link.owned and (key not in wanted.links or key in to_create)}
     gone |= {link.peer for key, link in present.links.items() if key in gone and link.peer is not None}
+    gone |= {key for key, link in present.links.items() if link.owned and (HOST, link.lower) in gone}
     # Whatever lost its other end or its name on the way has to be made again.
     to_create |= {key for key in gone if key in wanted.links}
     to_create |= {peer for peer in (wanted.links[key].peer for key in to_create) if peer in wanted.links}
     gone |= {key for key in to_create if key in present.links}
     unlink = [Step(DELETE, before=present.links[key]) for key in _one_end_each(gone, present)]
-    unlink.sort(key=lambda step: step.thing.kind == "bridge")
+    unlink.sort(key=lambda step: step.thing.is_base)
     create = [_creation(wanted.links[key], wanted) for key in _one_end_each(to_create, wanted)]
-    create.sort(key=lambda step: step.thing.kind != "bridge")
+    create.sort(key=lambda step: not step.thing.is_base)
     update = []
     for key, link in wanted.links.items():
         if key in to_create:
@@ -167,7 +168,7 @@ def _links(wanted: HostConfig, present: HostConfig) -> tuple[set[tuple[str, str]
 
 def _must_be_made(link: Link, wanted: HostConfig, present: HostConfig) -> bool:
     holder = present.links.get(link.key)
-    if holder is None or holder.kind != link.kind or holder.peer != link.peer:
+    if holder is None or not holder.becomes(link):
         return True
     if link.namespace == HOST and holder.owner != link.owner:
         return True
@@ -193,7 +194,11 @@ def _creation(link: Link, wanted: HostConfig) -> Step:
 
 def _visible(wanted: Link, present: Link) -> Link:
     """The wanted link, with what was left to the kernel taken from the present one."""
-    return wanted if wanted.mac is not None else replace(wanted, mac=present.mac)
+    return replace(
+        wanted,
+        mac=present.mac if wanted.mac is None else wanted.mac,
+        mtu=present.mtu if wanted.mtu is None else wanted.mtu,
+    )
 
 
 def _without_ipv6(wanted: HostConfig, sysctls: Iterable[Step]) -> set[tuple[str, str]]:
@@ -201,7 +206,7 @@ def _without_ipv6(wanted: HostConfig, sysctls: Iterable[Step]) -> set[tuple[str,
     off = {
         link_of(step.thing) for step in sysctls if step.thing.path.endswith("/disable_ipv6") and step.thing.value == "1"
     }
-    return off | {key for key, link in wanted.links.items() if link.mtu < IPV6_MTU}
+    return off | {key for key, link in wanted.links.items() if link.mtu is not None and link.mtu < IPV6_MTU}
 
 
 def _addresses(

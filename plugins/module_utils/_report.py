@@ -25,6 +25,7 @@ from ._hostconfig import (
     endpoint_owner,
     link_of,
     network_owner,
+    parent_owner,
 )
 from ._intent import Item
 from ._plan import CREATE, Plan, Step
@@ -137,7 +138,10 @@ def _owners(*states: State) -> dict[Any, set[tuple[str, str]]]:
     for state in states:
         for network in state.networks.values():
             concerned = {("network", network.name)}
-            found[network_owner(network.name)] = found[(HOST, network.device)] = concerned
+            found[network_owner(network.name)] = concerned
+            if not network.foreign_device:  # others may be on it too
+                for mark in (parent_owner(network.device), (HOST, network.device)):
+                    found[mark] = found.get(mark, set()) | concerned
         for endpoint in state.endpoints.values():
             concerned = {("network", endpoint.network), ("container", endpoint.container)}
             found[endpoint_owner(endpoint.id)] = found[(endpoint.container, endpoint.interface)] = concerned
@@ -177,7 +181,9 @@ def _line(thing: Held) -> str:
         return f"route {thing.destination} via {thing.gateway} on {where}{thing.link}"
     if isinstance(thing, Sysctl):
         return f"sysctl {where}{thing.path} = {thing.value}"
-    parts = [f"{thing.kind} {where}{thing.name}", f"mtu {thing.mtu}"]
+    parts = [" ".join(filter(None, (thing.kind, thing.variant, f"{where}{thing.name}")))]
+    parts += [f"mtu {thing.mtu}"] if thing.mtu is not None else []
+    parts += [f"on {thing.lower}"] if thing.lower is not None else []
     parts += [f"mac {thing.mac}"] if thing.mac else []
     parts += [f"on {thing.master}"] if thing.master else []
     parts += ["hairpin"] if thing.hairpin else []

@@ -8,6 +8,7 @@ import ipaddress
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
 
+from ._drivers import driver_of
 from ._indexed import Indexed
 from ._model import Container, Endpoint, Network, PortMapping, version_of
 
@@ -27,7 +28,8 @@ class Endpoints(Indexed):
     def places(self, record: Endpoint) -> Iterator[Hashable]:
         yield ("network", record.network)
         yield ("container", record.container)
-        yield ("mac", record.mac)
+        if record.mac is not None:
+            yield ("mac", record.mac)
         yield ("host link", record.host_link)
         for address in record.addresses:
             yield address_place(record.network, address)
@@ -44,6 +46,11 @@ def address_place(network: str, address: str) -> Hashable:
     """Where the endpoint with an address is found. Integers, as looking for a free one compares so many."""
     parsed = ipaddress.ip_address(address)
     return (network, parsed.version, int(parsed))
+
+
+def lets_in_ports(network: Network) -> bool:
+    """Whether ports of the host may lead into the network."""
+    return driver_of(network).is_routed and not network.internal
 
 
 @dataclass
@@ -72,6 +79,10 @@ class State:
         """The networks that are something on the host."""
         return [network for network in self.networks.values() if not network.config_only]
 
+    def routed_networks(self) -> list[Network]:
+        """The networks that the host itself is the router of."""
+        return [network for network in self.real_networks() if driver_of(network).is_routed]
+
     def next_serial(self) -> int:
         self.serial += 1
         return self.serial
@@ -96,8 +107,8 @@ class State:
         """Where a mapping leads to now: the first of its container's endpoints that lets the outside in, or None."""
         version = version_of(mapping.host_ip)
         for endpoint in self.gateways_of(mapping.container):
-            lets_in = not self.networks[endpoint.network].internal and endpoint.address(version) is not None
-            if lets_in and mapping.network in (None, endpoint.network):
+            is_open = lets_in_ports(self.networks[endpoint.network]) and endpoint.address(version) is not None
+            if is_open and mapping.network in (None, endpoint.network):
                 return endpoint
         return None
 

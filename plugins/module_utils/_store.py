@@ -24,11 +24,12 @@ VERSION = 1
 
 SCHEMA = """
 CREATE TABLE network (
-    name TEXT PRIMARY KEY, id TEXT NOT NULL UNIQUE, driver TEXT NOT NULL, device TEXT UNIQUE,
-    created TEXT NOT NULL, internal INTEGER NOT NULL, attachable INTEGER NOT NULL, labels TEXT NOT NULL,
-    options TEXT NOT NULL, ipam_driver TEXT NOT NULL, ipam_options TEXT NOT NULL, config_only INTEGER NOT NULL,
-    config_from TEXT REFERENCES network DEFERRABLE INITIALLY DEFERRED
+    name TEXT PRIMARY KEY, id TEXT NOT NULL UNIQUE, driver TEXT NOT NULL, device TEXT,
+    foreign_device INTEGER NOT NULL, created TEXT NOT NULL, internal INTEGER NOT NULL, attachable INTEGER NOT NULL,
+    labels TEXT NOT NULL, options TEXT NOT NULL, ipam_driver TEXT NOT NULL, ipam_options TEXT NOT NULL,
+    config_only INTEGER NOT NULL, config_from TEXT REFERENCES network DEFERRABLE INITIALLY DEFERRED
 );
+CREATE UNIQUE INDEX network_bridge ON network (device) WHERE driver = 'bridge';
 CREATE TABLE ipam (
     network TEXT NOT NULL REFERENCES network DEFERRABLE INITIALLY DEFERRED, position INTEGER NOT NULL,
     subnet TEXT NOT NULL, gateway TEXT NOT NULL, iprange TEXT, aux_addresses TEXT NOT NULL,
@@ -43,7 +44,7 @@ CREATE TABLE container (
 CREATE TABLE endpoint (
     network TEXT NOT NULL REFERENCES network DEFERRABLE INITIALLY DEFERRED,
     container TEXT NOT NULL REFERENCES container DEFERRABLE INITIALLY DEFERRED,
-    id TEXT NOT NULL UNIQUE, serial INTEGER NOT NULL, mac TEXT NOT NULL UNIQUE, interface TEXT NOT NULL,
+    id TEXT NOT NULL UNIQUE, serial INTEGER NOT NULL, mac TEXT UNIQUE, interface TEXT NOT NULL,
     host_link TEXT NOT NULL UNIQUE, aliases TEXT NOT NULL, links TEXT NOT NULL, link_local TEXT NOT NULL,
     gw_priority INTEGER NOT NULL, driver_opts TEXT NOT NULL,
     PRIMARY KEY (network, container), UNIQUE (container, interface)
@@ -222,6 +223,7 @@ def _network(row: Mapping[str, Any], blocks: list[IpamBlock]) -> Network:
         options=json.loads(row["options"]),
         ipam_driver=row["ipam_driver"],
         ipam_options=json.loads(row["ipam_options"]),
+        foreign_device=bool(row["foreign_device"]),
         config_only=bool(row["config_only"]),
         config_from=row["config_from"],
     )
@@ -310,6 +312,7 @@ TABLES = (
             "created",
             "internal",
             "attachable",
+            "foreign_device",
             "ipam_driver",
             "config_only",
             "config_from",
@@ -320,7 +323,7 @@ TABLES = (
         lambda state, _ledger: [
             (
                 *(n.name, n.id, n.driver, n.device or None, n.created, n.internal, n.attachable),
-                *(n.ipam_driver, n.config_only, n.config_from),
+                *(n.foreign_device, n.ipam_driver, n.config_only, n.config_from),
                 *map(_dump, (n.labels, n.options, n.ipam_options)),
             )
             for n in state.networks.values()

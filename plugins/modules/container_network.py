@@ -22,7 +22,7 @@ extends_documentation_fragment:
 options:
   name:
     description:
-      - The network's name. With O(state=absent) its ID, or the first 12 or more characters of it, will do too.
+      - The network's name. Of one that is there its ID, or the first 12 or more characters of it, will do too.
     type: str
     aliases: [network_name]
   networks:
@@ -52,7 +52,7 @@ options:
             description: The part of the subnet that addresses are chosen from.
             type: str
           gateway:
-            description: The address of the bridge.
+            description: The address of the bridge, or of the router in the network of a parent.
             type: str
           aux_addresses:
             description: Addresses that are never given out, by name.
@@ -140,6 +140,10 @@ options:
           driver_opts:
             description: Options of the endpoint, with Docker's keys.
             type: dict
+          force:
+            description: For playbooks written for Docker; disconnecting needs no force.
+            type: bool
+            default: false
           state:
             description: Whether the container is connected.
             type: str
@@ -155,7 +159,11 @@ options:
         choices: [present, absent]
         default: present
   driver:
-    description: The driver of the network; V(bridge) where none is given.
+    description:
+      - The driver of the network; V(bridge) where none is given.
+      - Containers on V(macvlan) and V(ipvlan) are in the network that the parent leads to, with addresses of that
+        network. The host has no part in it, publishes no ports for them, and can't talk to them by the parent itself.
+      - Another driver is taken by a network that containers are on only with O(force).
     type: str
   driver_options:
     description:
@@ -165,6 +173,11 @@ options:
         C(gateway_mode_ipv4) and C(gateway_mode_ipv6) (V(nat), V(nat-unprotected), V(routed), V(isolated)),
         C(host_binding_ipv4), C(inhibit_ipv4) and C(trusted_host_interfaces) (separated by colons).
       - Of C(com.docker.network.) the options C(driver.mtu), C(container_iface_prefix), C(host_ipv4) and C(host_ipv6).
+      - With the drivers V(macvlan) and V(ipvlan) C(parent), an interface of the host that is up. One like C(eth0.10)
+        that is not there is made, as VLAN 10 of C(eth0), and goes with the last network on it. Without a parent the
+        containers reach each other only.
+      - C(macvlan_mode) is V(bridge), V(private), V(vepa) or V(passthru), C(ipvlan_mode) V(l2), V(l3) or V(l3s).
+      - Both drivers take C(com.docker.network.driver.mtu) and C(com.docker.network.container_iface_prefix) too.
     type: dict
   enable_ipv4:
     description: Give the network an IPv4 subnet; on for a new one.
@@ -267,6 +280,12 @@ options:
             C(IFNAME) for its name, such as V(net.ipv4.conf.IFNAME.log_martians=1).
           - C(com.docker.network.endpoint.ifname) is the same as O(endpoints[].interface_name).
         type: dict
+      force:
+        description:
+          - For playbooks written for Docker. A container is disconnected without it too, also one whose namespace is
+            gone.
+        type: bool
+        default: false
       state:
         description: V(absent) disconnects the container.
         type: str
@@ -314,6 +333,18 @@ EXAMPLES = r"""
       - name: back
         internal: true
         connected: [web, db]
+
+- name: Put containers into VLAN 10 of the network that the host is in, several subnets there included
+  bridgework.network.container_network:
+    name: lab-vlan10
+    driver: macvlan
+    driver_options:
+      parent: eth0.10
+    ipam_config:
+      - subnet: 198.51.100.0/24
+        gateway: 198.51.100.1
+        iprange: 198.51.100.192/26
+    connected: [probe]
 
 - name: Remove a network and disconnect whatever is in it
   bridgework.network.container_network:
@@ -400,6 +431,7 @@ ENDPOINTS = {
         "link_local_ips": {"type": "list", "elements": "str"},
         "gw_priority": {"type": "int"},
         "driver_opts": {"type": "dict"},
+        "force": {"type": "bool", "default": False},
         "state": STATE,
     },
 }

@@ -13,6 +13,7 @@ import pytest
 
 pytest.register_assert_rewrite("kernel.support")
 
+from kernel.needs import require  # noqa: E402
 from kernel.support import Driver, Managed  # noqa: E402
 
 from lab import Lab  # noqa: E402
@@ -23,6 +24,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.kernel)
             item.add_marker(pytest.mark.skipif(os.geteuid() != 0, reason="namespaces need root"))
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for marker in item.iter_markers("needs_kernel"):
+        require(*marker.args)
 
 
 @pytest.fixture(scope="session")

@@ -68,7 +68,10 @@ def test_network_without_addresses_is_layer_2_and_nothing_more(managed: Managed)
     [
         ({"config_from": "nothing"}, 'config_from "nothing" is no network of this host; name one that was made with'),
         ({"config_from": "plain"}, 'config_from "plain" is not a network of configuration only'),
-        ({"config_from": "template", "internal": True}, 'is given with config_from "template", which has it'),
+        ({"config_from": "template", "driver_options": {}, "internal": True, "attachable": True}, None),
+        ({"config_from": "template", "ipam_driver": "default"}, 'is given with config_from "template", which has it'),
+        ({"config_only": True, "internal": True}, "give it to the networks made from this one"),
+        ({"config_only": True, "config_from": "template"}, "leave one of the two out"),
         ({"config_only": True, "connected": ["web"]}, "is given with containers to connect"),
         ({"ipam_driver": "null", "ipam_config": [{"subnet": "10.0.0.0/24"}]}, 'is given with ipam_driver "null"'),
         ({"ipam_driver": "dhcp"}, 'ipam_driver "dhcp" is unknown; use one of: default, null'),

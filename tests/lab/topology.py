@@ -12,10 +12,13 @@ The router knows no route to the networks of containers. The segments are bridge
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 SEGMENTS = ("lan", "wan")
+# A kernel that was booted with ipv6.disable=1 has hosts with the rest.
+HAS_IPV6 = os.path.isdir("/proc/sys/net/ipv6")
 
 # A new namespace gets its IPv4 settings from the machine: what matters here must not depend on that.
 # rp_filter 2 is what systemd sets on Debian. Addresses are usable at once without duplicate address detection.
@@ -26,7 +29,7 @@ COMMON_SYSCTLS = {
     "net/ipv6/conf/all/accept_dad": "0",
     "net/ipv6/conf/default/accept_dad": "0",
 }
-SWITCH_SYSCTLS = {"net/ipv6/conf/default/disable_ipv6": "1"}
+SWITCH_SYSCTLS = {"net/ipv6/conf/default/disable_ipv6": "1"} if HAS_IPV6 else {}
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,8 @@ class Plan:
 
     @property
     def sysctls(self) -> dict[str, str]:
-        return {**COMMON_SYSCTLS, **self.extra_sysctls}
+        wanted = {**COMMON_SYSCTLS, **self.extra_sysctls}
+        return {key: value for key, value in wanted.items() if HAS_IPV6 or not key.startswith("net/ipv6/")}
 
     @property
     def addresses(self) -> list[str]:
@@ -94,9 +98,13 @@ def host_batch(name: str) -> str:
     lines = []
     for interface in plan.interfaces:
         lines.append(f"link set {interface.name} up")
-        lines += [f"address add {address} dev {interface.name}" for address in interface.addresses]
-    lines += [f"route add default via {gateway}" for gateway in plan.gateways]
+        lines += [f"address add {address} dev {interface.name}" for address in _usable(interface.addresses)]
+    lines += [f"route add default via {gateway}" for gateway in _usable(plan.gateways)]
     return _batch(lines)
+
+
+def _usable(addresses: Iterable[str]) -> list[str]:
+    return [address for address in addresses if HAS_IPV6 or ":" not in address]
 
 
 def _batch(lines: Iterable[str]) -> str:

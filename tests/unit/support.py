@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.bridgework.network.plugins.module_utils._errors import BridgeworkError, InvalidInput
-from ansible_collections.bridgework.network.plugins.module_utils._facts import Facts, Listener
+from ansible_collections.bridgework.network.plugins.module_utils._facts import Facts, Interface, Listener
 from ansible_collections.bridgework.network.plugins.module_utils._hostconfig import Route
 from ansible_collections.bridgework.network.plugins.module_utils._intent import Item
 from ansible_collections.bridgework.network.plugins.module_utils._intent.containers import BridgeSpec, apply_bridge
@@ -45,6 +45,8 @@ class FakeFacts:
     inodes: Mapping[str, int] = field(default_factory=dict)
     processes: Mapping[str, list[str]] = field(default_factory=dict)
     interfaces: Mapping[str, set[str]] = field(default_factory=dict)
+    links: Mapping[str, Interface] = field(default_factory=dict)  # the host's, by name
+    link_kinds: frozenset[str] = frozenset({"macvlan", "ipvlan", "vlan", "dummy"})
 
     def connected_subnets(self) -> Sequence[str]:
         return self.connected
@@ -57,6 +59,12 @@ class FakeFacts:
 
     def has_ipv6(self) -> bool:
         return self.ipv6
+
+    def interface(self, name: str) -> Interface | None:
+        return self.links.get(name)
+
+    def has_link_kind(self, kind: str) -> bool:
+        return kind in self.link_kinds
 
     def local_addresses(self) -> frozenset[str]:
         return self.addresses

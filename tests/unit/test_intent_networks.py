@@ -152,7 +152,7 @@ def test_bad_name_is_refused(host: Declaration, params: dict[str, Any], text: st
 @pytest.mark.parametrize(
     ("params", "text"),
     [
-        ({"driver": "overlay"}, 'driver "overlay" is unknown; use one of: bridge'),
+        ({"driver": "overlay"}, 'driver "overlay" is unknown; use one of: bridge, macvlan, ipvlan'),
         ({"subnet": "192.168.10.1/24"}, 'subnet "192.168.10.1/24" has host bits set; use 192.168.10.0/24'),
         ({"subnet": "192.168.10.0"}, 'subnet "192.168.10.0" is not a subnet; write it like "192.168.10.0/24"'),
         (
@@ -529,6 +529,11 @@ class TestChangeInPlace:
         assert getattr(host["blue"], attribute) == other
         host.network("blue", **{option: {}})
         assert getattr(host["blue"], attribute) == other
+
+    @pytest.mark.parametrize("length", [64, 12])
+    def test_network_may_be_called_by_its_id(self, blue: Declaration, length: int) -> None:
+        [item] = blue.network(blue["blue"].id[:length], internal=True)
+        assert (item.name, blue["blue"].internal, list(blue.state.networks)) == ("blue", True, ["blue"])
 
     def test_id_and_creation_date_stay(self, blue: Declaration) -> None:
         before = blue["blue"]

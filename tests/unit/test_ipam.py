@@ -76,14 +76,14 @@ def test_lowest_free_address_is_given_out(drawn: tuple[IpamBlock, list[str], set
     block, allowed, taken = drawn
     free = [address for address in allowed if address not in taken]
     if free:
-        assert _ipam.lowest_address(SUBJECT, block, among(taken)) == free[0]
+        assert _ipam.lowest_address(SUBJECT, [block], among(taken)) == free[0]
     else:
         option, value = ("iprange", block.iprange) if block.iprange else ("subnet", block.subnet)
         with refused(
             f'{SUBJECT}: {option} "{value}" is exhausted: every address is taken; '
             f"disconnect a container or widen the {option}"
         ):
-            _ipam.lowest_address(SUBJECT, block, among(taken))
+            _ipam.lowest_address(SUBJECT, [block], among(taken))
 
 
 @given(blocks())
@@ -92,7 +92,7 @@ def test_a_network_is_filled_without_gaps_or_repeats(drawn: tuple[IpamBlock, lis
     given_out = []
     while True:
         try:
-            given_out.append(_ipam.lowest_address(SUBJECT, block, among([*taken, *given_out])))
+            given_out.append(_ipam.lowest_address(SUBJECT, [block], among([*taken, *given_out])))
         except InvalidInput:
             break
     assert given_out == [address for address in allowed if address not in taken]
@@ -111,13 +111,13 @@ def test_a_network_is_filled_without_gaps_or_repeats(drawn: tuple[IpamBlock, lis
 def test_gateway_comes_first_and_the_first_container_second(subnet: str, gateway: str, first: str) -> None:
     block = _ipam.ipam_block(SUBJECT, subnet)
     assert block == IpamBlock(subnet, gateway)
-    assert _ipam.lowest_address(SUBJECT, block, among([])) == first
+    assert _ipam.lowest_address(SUBJECT, [block], among([])) == first
 
 
 def test_large_subnet_is_searched_from_its_lowest_address() -> None:
     taken = [str(ipaddress.ip_address("10.0.0.2") + i) for i in range(5000)]
-    assert _ipam.lowest_address(SUBJECT, IpamBlock("10.0.0.0/8", "10.0.0.1"), among(taken)) == "10.0.19.138"
-    assert _ipam.lowest_address(SUBJECT, IpamBlock("2001:db8::/32", "2001:db8::1"), among([])) == "2001:db8::2"
+    assert _ipam.lowest_address(SUBJECT, [IpamBlock("10.0.0.0/8", "10.0.0.1")], among(taken)) == "10.0.19.138"
+    assert _ipam.lowest_address(SUBJECT, [IpamBlock("2001:db8::/32", "2001:db8::1")], among([])) == "2001:db8::2"
 
 
 def test_default_gateway_keeps_off_auxiliary_addresses() -> None:
@@ -206,7 +206,7 @@ GIVEN = IpamBlock("192.168.10.0/24", "192.168.10.1", "192.168.10.128/25", {"rout
 
 @pytest.mark.parametrize("address", ["192.168.10.5", "192.168.10.129"])
 def test_given_address_may_lie_outside_the_range_but_not_the_subnet(address: str) -> None:
-    assert _ipam.given_address(SUBJECT, "ipv4_address", address, GIVEN, {}.get) == address
+    assert _ipam.given_address(SUBJECT, "ipv4_address", address, [GIVEN], {}.get) == address
 
 
 @pytest.mark.parametrize(
@@ -226,7 +226,7 @@ def test_given_address_may_lie_outside_the_range_but_not_the_subnet(address: str
 )
 def test_given_address_that_cant_be_had_is_refused(address: str, problem: str) -> None:
     with refused(f'{SUBJECT}: ipv4_address "{address}" {problem}'):
-        _ipam.given_address(SUBJECT, "ipv4_address", address, GIVEN, {"192.168.10.7": "db"}.get)
+        _ipam.given_address(SUBJECT, "ipv4_address", address, [GIVEN], {"192.168.10.7": "db"}.get)
 
 
 def test_subnets_are_taken_from_dockers_pools_in_order() -> None:

@@ -153,7 +153,10 @@ class TestNames:
         assert listing(shop, name=[IDS["red"][:2]]).missing == [IDS["red"][:2]]
 
     def test_name_comes_before_the_id_of_another(self, shop: Declaration) -> None:
+        red = shop["red"]
+        shop.state.networks["red"] = replace(red, id="c" * 64)
         shop.networks({"name": "aaa"}, {"name": IDS["red"]})
+        shop.state.networks["red"] = red
         assert names(shop, name=["aaa"]) == ["aaa"]
         assert names(shop, name=[IDS["red"]]) == [IDS["red"]]
 

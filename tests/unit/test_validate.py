@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from unit.support import is_one_plain_line, refused
 
-from ansible_collections.bridgework.network.plugins.module_utils import _options, _validate
+from ansible_collections.bridgework.network.plugins.module_utils import _drivers, _options, _validate
 from ansible_collections.bridgework.network.plugins.module_utils._errors import InvalidInput, quoted
 
 SUBJECT = 'container "web"'
@@ -224,7 +224,7 @@ def test_sysctl_of_no_namespace_is_refused(key: str, shown: str) -> None:
     ],
 )
 def test_driver_options_are_kept_as_text(given_options: dict[str, Any], kept: dict[str, str]) -> None:
-    assert _options.checked(SUBJECT, given_options) == kept
+    assert _drivers.checked_options(SUBJECT, given_options) == kept
 
 
 @pytest.mark.parametrize(
@@ -237,7 +237,7 @@ def test_driver_options_are_kept_as_text(given_options: dict[str, Any], kept: di
         ),
         (
             {"colour": "blue"},
-            'driver_options "colour=blue" is unknown; use one of: ' + ", ".join(_options.KINDS),
+            'driver_options "colour=blue" is unknown; use one of: ' + ", ".join(_drivers.CHECKS),
         ),
         (
             {"com.docker.network.driver.mtu": "67"},
@@ -268,7 +268,7 @@ def test_driver_options_are_kept_as_text(given_options: dict[str, Any], kept: di
 )
 def test_bad_driver_option_is_refused(options: dict[str, Any], problem: str) -> None:
     with refused(f"{SUBJECT}: {problem}"):
-        _options.checked(SUBJECT, options)
+        _drivers.checked_options(SUBJECT, options)
 
 
 CHECKS: list[Callable[[str], Any]] = [
@@ -278,9 +278,9 @@ CHECKS: list[Callable[[str], Any]] = [
     lambda text: _validate.network(SUBJECT, "subnet", text),
     lambda text: _validate.address(SUBJECT, "ipv4_address", text),
     lambda text: _validate.sysctl(SUBJECT, text),
-    lambda text: _options.checked(SUBJECT, {text: text}),
-    lambda text: _options.checked(SUBJECT, {_options.MTU: text}),
-    lambda text: _options.checked(SUBJECT, {_options.ENABLE_ICC: text}),
+    lambda text: _drivers.checked_options(SUBJECT, {text: text}),
+    lambda text: _drivers.checked_options(SUBJECT, {_options.MTU: text}),
+    lambda text: _drivers.checked_options(SUBJECT, {_options.ENABLE_ICC: text}),
 ]
 
 

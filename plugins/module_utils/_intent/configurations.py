@@ -7,9 +7,12 @@ Source: moby, libnetwork/network.go, applyConfigurationTo.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from .. import _validate
+from .._drivers import DEFAULT
 from .._errors import InUse, InvalidInput
 from .._facts import Facts
 from .._model import PREDEFINED_NETWORKS, IpamBlock, Network
@@ -21,7 +24,9 @@ if TYPE_CHECKING:
 
 NULL_DRIVER = "null"
 # What a network has from its configuration, and none of its own.
-INHERITED = ("driver_options", "ipam_config", "ipam_driver", "ipam_options", "enable_ipv4", "enable_ipv6", "internal")
+INHERITED = ("driver_options", "ipam_config", "ipam_driver", "ipam_options", "enable_ipv4", "enable_ipv6")
+# What each of the networks that are made from a configuration has of its own.
+OWN = ("internal", "attachable")
 
 
 def refuse_clusters(subject: str, spec: NetworkSpec) -> None:
@@ -47,7 +52,6 @@ def inherited(state: State, subject: str, spec: NetworkSpec) -> NetworkSpec:
         ipam_driver=source.ipam_driver,
         ipam_options=source.ipam_options,
         enable_ipv6=True if source.block(6) is not None else None,
-        internal=source.internal,
         labels={**source.labels, **(spec.labels or {})},
     )
 
@@ -74,12 +78,33 @@ def as_config(block: IpamBlock) -> dict:
     }
 
 
+def with_kept(subject: str, spec: NetworkSpec, existing: Network) -> tuple[Mapping[str, Any], ...]:
+    """The blocks of a configuration: keys that were left out stay, and so do the blocks of a family that was."""
+    kept = {block.subnet: as_config(block) for block in existing.ipam}
+    given = [{key: value for key, value in each.items() if value is not None} for each in spec.ipam_config or ()]
+    subnets = [str(_validate.network(subject, "subnet", each["subnet"])) if "subnet" in each else "" for each in given]
+    families = {":" in subnet for subnet in subnets}
+    return (
+        *({**kept.get(subnet, {}), **each} for subnet, each in zip(subnets, given)),
+        *(config for subnet, config in kept.items() if (":" in subnet) not in families),
+    )
+
+
 def configuration(facts: Facts, subject: str, spec: NetworkSpec, identity: str) -> Network:
     """A network that is nothing on the host."""
     if spec.name in PREDEFINED_NETWORKS:
         raise InvalidInput(subject, "config_only", "true", "is given for a predefined network", "choose another name")
-    if spec.driver not in (None, NULL_DRIVER, "bridge"):
+    if spec.driver not in (None, NULL_DRIVER, DEFAULT):
         raise InvalidInput(subject, "driver", spec.driver, "is given with config_only", "leave it out")
+    for option in OWN:
+        if getattr(spec, option):
+            raise InvalidInput(
+                subject, option, "true", "is given with config_only", "give it to the networks made from this one"
+            )
+    if spec.config_from is not None:
+        raise InvalidInput(
+            subject, "config_from", spec.config_from, "is given with config_only", "leave one of the two out"
+        )
     if spec.connected or spec.endpoints:
         raise InvalidInput(
             subject,
@@ -88,7 +113,8 @@ def configuration(facts: Facts, subject: str, spec: NetworkSpec, identity: str) 
             "is given with containers to connect",
             "connect them to a network made from it",
         )
-    blocks = {version: given_block(subject, config) for version, config in by_family(subject, spec).items()}
+    configs = by_family(subject, spec)
+    blocks = {version: [given_block(subject, each) for each in given] for version, given in configs.items()}
     for version, switch in SWITCH.items():
         asked = spec.enable_ipv4 if version == 4 else spec.enable_ipv6
         if asked is not None and asked != (version in blocks):
@@ -104,10 +130,8 @@ def configuration(facts: Facts, subject: str, spec: NetworkSpec, identity: str) 
         name=spec.name,
         driver=NULL_DRIVER,
         device="",
-        ipam=tuple(blocks[version] for version in sorted(blocks)),
+        ipam=tuple(block for version in sorted(blocks) for block in blocks[version]),
         created=facts.now,
-        internal=bool(spec.internal),
-        attachable=bool(spec.attachable),
         labels=spec.labels or {},
         options=spec.driver_options or {},
         ipam_driver=spec.ipam_driver or "default",
@@ -138,7 +162,7 @@ def refuse_change(subject: str, existing: Network, spec: NetworkSpec) -> None:
         _refuse_own(subject, spec, existing.config_from)
 
 
-def refuse_removal(state: State, network: Network) -> None:
+def refuse_in_use(state: State, network: Network) -> None:
     users = sorted(each.name for each in state.networks.values() if each.config_from == network.name)
     if users:
         raise InUse(

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from .. import _options, _validate
+from .._drivers import DEFAULT
 from .._errors import InUse, InvalidInput, listed, quoted
 from .._facts import Facts
 from .._model import (
@@ -240,7 +241,8 @@ def _targets_first(specs: Sequence[ContainerSpec]) -> list[ContainerSpec]:
 
 
 def _on_device(state: State, device: str) -> Network | None:
-    return next((network for network in state.real_networks() if network.device == device), None)
+    bridges = (network for network in state.real_networks() if network.driver == DEFAULT)
+    return next((network for network in bridges if network.device == device), None)
 
 
 def _ensure(state: State, facts: Facts, network: Network | None, spec: ContainerSpec, force: bool) -> None:

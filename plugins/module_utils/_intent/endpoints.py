@@ -9,13 +9,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from .. import _ipam, _options, _validate
+from .._drivers import driver_of
 from .._errors import InUse, InvalidInput, quoted
 from .._facts import Facts
-from .._model import FAMILIES, Container, Endpoint, IpamBlock, Network, version_of
+from .._model import FAMILIES, Container, Endpoint, Network, version_of
 from .._state import State
 from . import endpoint_options
-
-BRIDGE_PORTS = 1023  # net/bridge/br_private.h: BR_MAX_PORTS, less port 0
 
 
 @dataclass(frozen=True)
@@ -87,7 +86,7 @@ def on_trust(network: Network, specs: Sequence[EndpointSpec]) -> tuple[tuple[End
     for spec in specs:
         for version in FAMILIES:
             address, option = spec.address(version), f"ipv{version}_address"
-            if address is None or _fits(network, version, str(_validate.address("", option, address))):
+            if address is None or _ipam.block_of(network, str(_validate.address("", option, address))) is not None:
                 continue
             subnets = ", ".join(block.subnet for block in network.ipam)
             warnings.append(
@@ -97,11 +96,6 @@ def on_trust(network: Network, specs: Sequence[EndpointSpec]) -> tuple[tuple[End
             spec = replace(spec, ipv4_address=None) if version == 4 else replace(spec, ipv6_address=None)
         found.append(spec)
     return tuple(found), warnings
-
-
-def _fits(network: Network, version: int, address: str) -> bool:
-    block = network.block(version)
-    return block is not None and _ipam.has_place_for(block.subnet, address)
 
 
 def connect(state: State, facts: Facts, network: Network, spec: EndpointSpec) -> None:
@@ -129,10 +123,7 @@ def connect(state: State, facts: Facts, network: Network, spec: EndpointSpec) ->
 
 def _add(state: State, facts: Facts, network: Network, container: Container, spec: EndpointSpec) -> None:
     subject = f'network "{network.name}": endpoint of "{container.name}"'
-    if state.endpoints.count_at(("network", network.name)) >= BRIDGE_PORTS:
-        raise InvalidInput(
-            subject, "", "", f"a bridge has no more than {BRIDGE_PORTS} ports", "connect it to another network"
-        )
+    refuse_crowd(state, subject, network, 1)
     serial = state.next_serial()
     identity = _endpoint_id(state, facts, network, container, serial)
     state.endpoints[(network.name, container.name)] = Endpoint(
@@ -141,7 +132,7 @@ def _add(state: State, facts: Facts, network: Network, container: Container, spe
         container=container.name,
         serial=serial,
         addresses=_addresses(state, network, container.name, spec),
-        mac=_free_mac(state, network, subject, spec) or _derived_mac(state, facts, network, container),
+        mac=_free_mac(state, network, subject, spec) or _derived_mac(state, facts, network, container.name),
         interface=_free_interface(state, facts, subject, network, container.name, spec),
         host_link=host_link(identity),
         aliases=spec.aliases or (),
@@ -275,6 +266,22 @@ def readdress(state: State, network: Network) -> None:
         )
 
 
+def refit(state: State, facts: Facts, network: Network) -> None:
+    """Endpoints are as the network's driver has them, which may be another than it was."""
+    refuse_crowd(state, f'network "{network.name}"', network, 0)
+    for endpoint in state.endpoints_on(network.name):
+        if (endpoint.mac is not None) != driver_of(network).gives_mac(network):
+            mac = _derived_mac(state, facts, network, endpoint.container)
+            state.endpoints[(network.name, endpoint.container)] = replace(endpoint, mac=mac)
+
+
+def refuse_crowd(state: State, subject: str, network: Network, more: int) -> None:
+    """With so many more, the network has no more endpoints than its driver takes."""
+    bound = driver_of(network).capacity(network)
+    if bound is not None and state.endpoints.count_at(("network", network.name)) + more > bound[0]:
+        raise InvalidInput(subject, "", "", bound[1], "connect it to another network")
+
+
 def host_link(endpoint_id: str) -> str:
     """The name of an endpoint's interface on the host's side."""
     return "veth" + endpoint_id[:7]
@@ -297,14 +304,14 @@ def _addresses(state: State, network: Network, container: str, spec: EndpointSpe
     _refuse_missing_family(subject, network, spec)
     existing = state.endpoints.get((network.name, container))
     found = []
-    for block in network.ipam:
-        mine = existing.address(block.version) if existing is not None else None
-        if spec.address(block.version) is not None:
-            found.append(_given_address(state, subject, network, container, block, spec))
-        elif mine is not None and _ipam.has_place_for(block.subnet, mine):
+    for version in network.versions:
+        mine = existing.address(version) if existing is not None else None
+        if spec.address(version) is not None:
+            found.append(_given_address(state, subject, network, container, version, spec))
+        elif mine is not None and _ipam.block_of(network, mine) is not None:
             found.append(mine)
         else:
-            found.append(_lowest_address(state, network, block))
+            found.append(_lowest_address(state, network, version))
     return tuple(found)
 
 
@@ -320,34 +327,44 @@ def _refuse_missing_family(subject: str, network: Network, spec: EndpointSpec) -
             )
 
 
-def _lowest_address(state: State, network: Network, block: IpamBlock) -> str:
+def _lowest_address(state: State, network: Network, version: int) -> str:
+    """The lowest free one of the first subnet that has one."""
     return _ipam.lowest_address(
         f'network "{network.name}"',
-        block,
-        lambda number: state.endpoints.has((network.name, block.version, number)),
+        network.blocks(version),
+        lambda number: state.endpoints.has((network.name, version, number)),
     )
 
 
 def _given_address(
-    state: State, subject: str, network: Network, container: str, block: IpamBlock, spec: EndpointSpec
+    state: State, subject: str, network: Network, container: str, version: int, spec: EndpointSpec
 ) -> str:
     def holder(address: str) -> str | None:
         endpoint = state.holder_of(network.name, address)
         return endpoint.container if endpoint is not None and endpoint.container != container else None
 
-    option = f"ipv{block.version}_address"
-    return _ipam.given_address(subject, option, str(spec.address(block.version)), block, holder)
+    option = f"ipv{version}_address"
+    return _ipam.given_address(subject, option, str(spec.address(version)), network.blocks(version), holder)
 
 
 def _free_mac(state: State, network: Network, subject: str, spec: EndpointSpec) -> str | None:
     if spec.mac_address is None:
         return None
-    if spec.mac_address == _ipam.bridge_mac(network.id):
+    driver = driver_of(network)
+    if not driver.gives_mac(network):
         raise InvalidInput(
             subject,
             "mac_address",
             spec.mac_address,
-            "is that of the network's bridge",
+            f"can't be given with the driver {network.driver}, whose containers have that of {network.device}",
+            "leave it out",
+        )
+    if spec.mac_address in driver.taken_macs(network):
+        raise InvalidInput(
+            subject,
+            "mac_address",
+            spec.mac_address,
+            f"is that of {driver.taken_macs(network)[spec.mac_address]}",
             "leave mac_address out to get one of its own",
         )
     for endpoint in state.endpoints.at(("mac", spec.mac_address)):
@@ -362,9 +379,11 @@ def _free_mac(state: State, network: Network, subject: str, spec: EndpointSpec) 
     return spec.mac_address
 
 
-def _derived_mac(state: State, facts: Facts, network: Network, container: Container) -> str:
+def _derived_mac(state: State, facts: Facts, network: Network, container: str) -> str | None:
     """The same at every connection of the two, unless another endpoint was given just that one."""
-    parts = [facts.machine_id, network.name, container.name]
+    if not driver_of(network).gives_mac(network):
+        return None
+    parts = [facts.machine_id, network.name, container]
     while state.endpoints.has(("mac", mac := _ipam.mac_address(*parts))):
         parts.append("again")
     return mac

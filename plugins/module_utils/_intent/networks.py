@@ -8,19 +8,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .. import _ipam, _options, _validate
+from .. import _drivers, _ipam, _options, _validate
+from .._drivers import driver_of
+from .._drivers.bridge import device_of
 from .._errors import BridgeworkError, InUse, InvalidInput, quoted
 from .._facts import Facts
-from .._model import FAMILIES, PREDEFINED_BRIDGE, PREDEFINED_BRIDGE_DEVICE, PREDEFINED_NETWORKS, Network
+from .._model import PREDEFINED_BRIDGE, PREDEFINED_NETWORKS, Network
 from .._references import named
 from .._settings import IPV6_MTU
 from .._state import State
 from . import Item
-from .configurations import as_config, configuration, inherited, refuse_change, refuse_clusters, refuse_removal
-from .endpoints import EndpointSpec, connect, disconnect, on_trust, readdress, vacate
+from .configurations import configuration, inherited, refuse_change, refuse_clusters, refuse_in_use, with_kept
+from .endpoints import EndpointSpec, connect, disconnect, on_trust, readdress, refit, vacate
 from .subnets import first_blocks, refuse_disruption, updated_blocks
 
-DRIVERS = ("bridge",)
 IPAM_DRIVERS = ("default", "null")
 ID_PREFIX_LENGTH = 12  # as IDs are shown; shorter ones are taken for names
 
@@ -61,7 +62,7 @@ class NetworkSpec:
         return cls(
             name=name,
             driver=params.get("driver"),
-            driver_options=None if options is None else _options.checked(subject, options),
+            driver_options=None if options is None else _drivers.checked_options(subject, options),
             ipam_config=None if not ipam else tuple(ipam),
             enable_ipv4=params.get("enable_ipv4"),
             enable_ipv6=params.get("enable_ipv6"),
@@ -92,6 +93,7 @@ def _names(subject: str, option: str, values: Sequence[str]) -> tuple[str, ...]:
 
 def apply_networks(state: State, facts: Facts, specs: Sequence[NetworkSpec]) -> list[Item]:
     """All networks are as their specs say. One that can't be removed is reported and doesn't stop the others."""
+    specs = [_by_name(state, spec) for spec in specs]
     _refuse_repeats("network", "networks", [spec.name for spec in specs])
     guessed = {spec.name for spec in specs if is_guessed(state, facts, spec)}
     items = {}
@@ -115,6 +117,12 @@ def apply_networks(state: State, facts: Facts, specs: Sequence[NetworkSpec]) -> 
     return [items[spec.name] for spec in specs]
 
 
+def _by_name(state: State, spec: NetworkSpec) -> NetworkSpec:
+    """The spec by the network's name, where it is called by its ID. (What shall be absent is found one by one.)"""
+    network = None if spec.state == "absent" else find(state, spec.name)
+    return spec if network is None else replace(spec, name=network.name)
+
+
 def _is_configuration(state: State, reference: str) -> bool:
     return reference in state.networks and state.networks[reference].config_only
 
@@ -135,15 +143,9 @@ def ensure(state: State, facts: Facts, spec: NetworkSpec) -> Network:
 def _declare(state: State, facts: Facts, spec: NetworkSpec) -> Network:
     existing = state.networks.get(spec.name)
     network = _create(state, facts, spec) if existing is None else _update(state, facts, existing, spec)
-    if network.name == PREDEFINED_BRIDGE and network.device != PREDEFINED_BRIDGE_DEVICE:
-        raise InvalidInput(
-            f'network "{network.name}"',
-            _options.BRIDGE_NAME,
-            network.device,
-            "is not the bridge of this predefined network",
-            f"leave it out: that is {PREDEFINED_BRIDGE_DEVICE}",
-        )
     state.networks[network.name] = network
+    if not network.config_only:
+        refit(state, facts, network)
     return network
 
 
@@ -162,7 +164,7 @@ def remove(state: State, reference: str, force: bool) -> str:
 
 def drop(state: State, network: Network, force: bool) -> None:
     """The network is out of the declared state, with its endpoints where force is set."""
-    refuse_removal(state, network)
+    refuse_in_use(state, network)
     users = [endpoint.container for endpoint in state.endpoints_on(network.name)]
     if users and not force:
         raise InUse(
@@ -214,15 +216,14 @@ def _create(state: State, facts: Facts, spec: NetworkSpec) -> Network:
         _refuse_contradictions(subject, wanted)
         return wanted
     spec = inherited(state, subject, spec)
-    driver = _validate.choice(subject, "driver", spec.driver or DRIVERS[0], DRIVERS)
     options = dict(spec.driver_options or {})
-    default = PREDEFINED_BRIDGE_DEVICE if spec.name == PREDEFINED_BRIDGE else _device(identity)
+    driver = _chosen(subject, spec.name, spec.driver or _drivers.DEFAULT, options)
     network = Network(
         id=identity,
         name=spec.name,
-        driver=driver,
-        device=_free_device(state, subject, options.get(_options.BRIDGE_NAME, default), None, spec.name),
-        ipam=first_blocks(state, facts, subject, spec),
+        driver=driver.name,
+        device="",
+        ipam=first_blocks(state, facts, subject, spec, driver),
         ipam_driver=spec.ipam_driver or IPAM_DRIVERS[0],
         ipam_options=spec.ipam_options or {},
         config_from=spec.config_from,
@@ -233,7 +234,15 @@ def _create(state: State, facts: Facts, spec: NetworkSpec) -> Network:
         options=options,
     )
     _refuse_contradictions(subject, network)
-    return network
+    return driver.placed(state, facts, subject, network, None)
+
+
+def _chosen(subject: str, name: str, driver: str, options: Mapping[str, str]) -> _drivers.Driver:
+    if name == PREDEFINED_BRIDGE and driver != _drivers.DEFAULT:
+        raise InvalidInput(
+            subject, "driver", driver, "is not that of this predefined network", f"use {_drivers.DEFAULT}"
+        )
+    return _drivers.chosen(subject, driver, options)
 
 
 def _identity(state: State, facts: Facts, name: str) -> str:
@@ -242,7 +251,7 @@ def _identity(state: State, facts: Facts, name: str) -> str:
     known = {network.id for network in state.networks.values()}
     devices = {network.device for network in state.networks.values()}
     return _ipam.unique_id(
-        lambda found: found in known or _device(found) in devices,
+        lambda found: found in known or device_of(found) in devices,
         facts.machine_id,
         "network",
         name,
@@ -257,8 +266,10 @@ def _update(state: State, facts: Facts, existing: Network, spec: NetworkSpec) ->
     if existing.config_only:
         changed = configuration(facts, subject, _with_present(existing, spec), existing.id)
         _refuse_contradictions(subject, changed)
-        return replace(changed, created=existing.created)
-    _validate.choice(subject, "driver", spec.driver or existing.driver, DRIVERS)
+        changed = replace(changed, created=existing.created)
+        if changed != existing:
+            refuse_in_use(state, existing)
+        return changed
     if spec.ipam_driver not in (None, existing.ipam_driver):
         raise InUse(
             subject,
@@ -267,22 +278,23 @@ def _update(state: State, facts: Facts, existing: Network, spec: NetworkSpec) ->
             f"differs from the present {existing.ipam_driver}",
             "remove the network first",
         )
-    options = _as_given(existing.options, spec.driver_options)
-    device = options.get(_options.BRIDGE_NAME, existing.device)
+    is_kept = spec.driver in (None, existing.driver)
+    # Another driver starts from a clean sheet.
+    options = _as_given(existing.options, spec.driver_options) if is_kept else spec.driver_options or {}
+    driver = _chosen(subject, existing.name, spec.driver or existing.driver, options)
     wanted = replace(
         existing,
+        driver=driver.name,
         options=options,
-        device=existing.device
-        if device == existing.device
-        else _free_device(state, subject, device, existing, existing.name),
-        ipam=updated_blocks(state, facts, subject, existing, spec),
+        ipam=updated_blocks(state, facts, subject, existing, spec, driver),
         ipam_options=existing.ipam_options if spec.ipam_options is None else spec.ipam_options,
         internal=existing.internal if spec.internal is None else spec.internal,
         attachable=existing.attachable if spec.attachable is None else spec.attachable,
         labels=_as_given(existing.labels, spec.labels),
     )
-    _refuse_disruption(state, subject, existing, wanted, spec.force)
     _refuse_contradictions(subject, wanted)
+    wanted = driver.placed(state, facts, subject, wanted, existing if is_kept else None)
+    _refuse_disruption(state, subject, existing, wanted, spec.force)
     return wanted
 
 
@@ -293,7 +305,7 @@ def _with_present(existing: Network, spec: NetworkSpec) -> NetworkSpec:
         ipam_driver=spec.ipam_driver or existing.ipam_driver,
         ipam_options=existing.ipam_options if spec.ipam_options is None else spec.ipam_options,
         driver_options=_as_given(existing.options, spec.driver_options),
-        ipam_config=spec.ipam_config or tuple(map(as_config, existing.ipam)),
+        ipam_config=with_kept(f'network "{existing.name}"', spec, existing),
         internal=existing.internal if spec.internal is None else spec.internal,
         attachable=existing.attachable if spec.attachable is None else spec.attachable,
         labels=_as_given(existing.labels, spec.labels),
@@ -311,32 +323,28 @@ def _refuse_disruption(state: State, subject: str, existing: Network, wanted: Ne
     """Without force nothing is done that every endpoint would feel."""
     refuse_disruption(state, subject, existing, wanted, force)
     users = sorted(endpoint.container for endpoint in state.endpoints_on(existing.name))
-    if wanted.device != existing.device and users and not force:
+    if force or not users:
+        return
+    if wanted.driver != existing.driver:
+        change: tuple[str, str, str] | None = ("driver", existing.driver, wanted.driver)
+    else:
+        change = driver_of(wanted).uprooting(existing, wanted)
+    if change is not None:
+        option, was, now = change
         raise InUse(
             subject,
-            _options.BRIDGE_NAME,
-            wanted.device,
-            f"differs from the present {existing.device} and would cut off "
-            + ", ".join(f'container "{user}"' for user in users),
+            option,
+            now,
+            f"differs from the present {was} and would cut off " + ", ".join(f'container "{user}"' for user in users),
             "set force to re-create their endpoints",
         )
 
 
 def _refuse_contradictions(subject: str, network: Network) -> None:
-    found = _options.contradiction(network.options, network.internal)
+    found = None if network.config_only else driver_of(network).contradiction(network)
     if found is not None:
         key, problem, remedy = found
         raise InvalidInput(subject, key, network.options[key], problem, remedy)
-    for version in FAMILIES if network.ipam else ():
-        for key in (_options.GATEWAY_MODE[version], _options.HOST_ADDRESS[version]):
-            if key in network.options and network.block(version) is None:
-                raise InvalidInput(
-                    subject,
-                    key,
-                    network.options[key],
-                    f"is given without IPv{version}",
-                    f"set enable_ipv{version}, or give driver_options without it",
-                )
     if network.block(6) is not None and _options.mtu(network.options) < IPV6_MTU:
         raise InvalidInput(
             subject,
@@ -345,28 +353,6 @@ def _refuse_contradictions(subject: str, network: Network) -> None:
             "is too small for IPv6",
             f"use {IPV6_MTU} at least (RFC 8200), or leave IPv6 out",
         )
-
-
-def _free_device(state: State, subject: str, device: str, existing: Network | None, name: str) -> str:
-    _validate.interface(subject, _options.BRIDGE_NAME, device)
-    if device == PREDEFINED_BRIDGE_DEVICE and name != PREDEFINED_BRIDGE:
-        raise InvalidInput(
-            subject,
-            _options.BRIDGE_NAME,
-            device,
-            f'is the bridge of the predefined network "{PREDEFINED_BRIDGE}"',
-            "choose another name",
-        )
-    for other in state.real_networks():
-        if other.device == device and (existing is None or other.name != existing.name):
-            raise InvalidInput(
-                subject, _options.BRIDGE_NAME, device, f'is the bridge of network "{other.name}"', "choose another name"
-            )
-    return device
-
-
-def _device(identity: str) -> str:
-    return "br-" + identity[:12]
 
 
 def _connect_all(state: State, facts: Facts, network: Network, spec: NetworkSpec) -> None:

@@ -11,11 +11,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from .. import _ipam, _options, _portspec, _validate
+from .._drivers import driver_of
 from .._errors import InUse, InvalidInput, quoted
 from .._facts import Facts, Listener
 from .._model import WILDCARDS, PortMapping
 from .._portspec import PublishedPort
-from .._state import State
+from .._state import State, lets_in_ports
 from . import Item
 
 
@@ -101,7 +102,7 @@ def _bound(state: State, spec: MappingSpec) -> MappingSpec:
     """Ports without a host address get the one that the network has for them (host_binding_ipv4)."""
     for endpoint in state.gateways_of(spec.container):
         network = state.networks[endpoint.network]
-        if spec.network in (None, network.name) and not network.internal:
+        if spec.network in (None, network.name) and lets_in_ports(network):
             address = network.options.get(_options.HOST_BINDING)
             ports = (replace(port, host_ip=address) if port.host_ip is None else port for port in spec.ports)
             return spec if address is None else replace(spec, ports=tuple(ports))
@@ -300,16 +301,14 @@ def _check_container(state: State, spec: MappingSpec) -> None:
         raise InvalidInput(
             subject, "container", spec.container, "is on no network", "connect it to one with container_network first"
         )
-    reachable = [endpoint for endpoint in endpoints if not state.networks[endpoint.network].internal]
+    reachable = [endpoint for endpoint in endpoints if lets_in_ports(state.networks[endpoint.network])]
     if spec.ports and not reachable:
         names = ", ".join(f'"{endpoint.network}"' for endpoint in endpoints)
-        raise InvalidInput(
-            subject,
-            "container",
-            spec.container,
-            f"is only on internal networks ({names})",
-            "connect it to a network that is not internal",
-        )
+        problem, remedy = f"is only on internal networks ({names})", "connect it to a network that is not internal"
+        if not any(driver_of(state.networks[endpoint.network]).is_routed for endpoint in endpoints):
+            problem = f"is only on networks that this host does not route for ({names}): its own addresses are reached"
+            remedy = "leave the mapping out, or connect it to a bridge network too"
+        raise InvalidInput(subject, "container", spec.container, problem, remedy)
     if spec.ports and all(endpoint.address(4) is None for endpoint in reachable):
         inner = "" if len(reachable) == len(endpoints) else " but on internal networks"
         raise InvalidInput(

@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: Bridgework contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Subnets of networks, one a family: as they were asked for, or free ones."""
+"""Subnets of networks: as they were asked for, or a free one for each family."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .. import _ipam, _validate
@@ -14,6 +14,7 @@ from .._model import FAMILIES, IpamBlock, Network
 from .._state import State
 
 if TYPE_CHECKING:
+    from .._drivers import Driver
     from .networks import NetworkSpec
 
 SWITCH = {4: "enable_ipv4", 6: "enable_ipv6"}
@@ -21,45 +22,72 @@ SWITCH = {4: "enable_ipv4", 6: "enable_ipv6"}
 Config = Mapping[str, Any]  # one of ipam_config, without the keys that were left out
 
 
-def first_blocks(state: State, facts: Facts, subject: str, spec: NetworkSpec) -> tuple[IpamBlock, ...]:
+def first_blocks(state: State, facts: Facts, subject: str, spec: NetworkSpec, driver: Driver) -> tuple[IpamBlock, ...]:
     """The blocks of a network that is new. IPv4 is on unless it is switched off, IPv6 where it is asked for."""
     configs = by_family(subject, spec)
+    _refuse_many(subject, spec, driver, configs)
     if spec.ipam_driver == "null":
         _refuse_addresses(subject, configs, spec)
         return ()
-    on = _families(subject, facts, spec, configs, (4,))
-    return tuple(_first_block(state, facts, subject, spec, version, configs.get(version, {})) for version in on)
-
-
-def updated_blocks(
-    state: State, facts: Facts, subject: str, existing: Network, spec: NetworkSpec
-) -> tuple[IpamBlock, ...]:
-    """The present blocks with the given keys changed; another subnet starts from a clean sheet."""
-    configs = by_family(subject, spec)
-    if existing.ipam_driver == "null":
-        _refuse_addresses(subject, configs, spec)
-        return ()
-    present = {block.version: block for block in existing.ipam}
-    on = _families(subject, facts, spec, configs, present)
-    blocks = []
-    for version in on:
-        config = configs.get(version, {})
-        if version not in present:
-            blocks.append(_first_block(state, facts, subject, spec, version, config))
-        elif config:
-            blocks.append(_updated_block(state, facts, subject, existing, present[version], spec, config))
-        else:
-            blocks.append(present[version])
+    blocks: list[IpamBlock] = []
+    for version in _families(subject, facts, spec, configs, (4,)):
+        for config in configs.get(version, [{}]):
+            blocks.append(_first_block(state, facts, subject, spec, driver, version, config, blocks))
     return tuple(blocks)
 
 
-def _refuse_addresses(subject: str, configs: Mapping[int, Config], spec: NetworkSpec) -> None:
+def updated_blocks(
+    state: State, facts: Facts, subject: str, existing: Network, spec: NetworkSpec, driver: Driver
+) -> tuple[IpamBlock, ...]:
+    """The present blocks with the given keys changed; another subnet starts from a clean sheet."""
+    configs = by_family(subject, spec)
+    _refuse_many(subject, spec, driver, configs)
+    if existing.ipam_driver == "null":
+        _refuse_addresses(subject, configs, spec)
+        return ()
+    blocks: list[IpamBlock] = []
+    for version in _families(subject, facts, spec, configs, existing.versions):
+        present = existing.blocks(version)
+        if present and version not in configs:
+            blocks += present
+            continue
+        for config in configs.get(version, [{}]):
+            block = _named_by(subject, config, present)
+            if block is None:
+                blocks.append(_first_block(state, facts, subject, spec, driver, version, config, blocks))
+            else:
+                blocks.append(_updated_block(subject, block, config))
+            _refuse_reserving_used(state, subject, existing.name, blocks[-1])
+    return tuple(blocks)
+
+
+def _named_by(subject: str, config: Config, present: Sequence[IpamBlock]) -> IpamBlock | None:
+    """The present block that is meant: that of the subnet, or where none is given, the only one."""
+    if not config.get("subnet"):
+        return present[0] if len(present) == 1 else None
+    subnet = str(_validate.network(subject, "subnet", config["subnet"]))
+    return next((block for block in present if block.subnet == subnet), None)
+
+
+def _refuse_many(subject: str, spec: NetworkSpec, driver: Driver, configs: Mapping[int, Sequence[Config]]) -> None:
+    for version, given in configs.items():
+        if len(given) > 1 and not driver.many_subnets:
+            raise InvalidInput(
+                subject,
+                "ipam_config",
+                ", ".join(str(each.get("subnet") or "without a subnet") for each in spec.ipam_config or ()),
+                f"has several blocks of IPv{version}, and a {driver.name} takes one subnet a family",
+                "keep one, and make a network for each of the others",
+            )
+
+
+def _refuse_addresses(subject: str, configs: Mapping[int, Sequence[Config]], spec: NetworkSpec) -> None:
     """Without address management the network is layer 2 and nothing more."""
     if spec.enable_ipv6:
         raise InvalidInput(
             subject, "enable_ipv6", "true", 'is given with ipam_driver "null"', "leave one of the two out"
         )
-    for config in configs.values():
+    for config in (each for given in configs.values() for each in given):
         raise InvalidInput(
             subject,
             "ipam_config",
@@ -70,12 +98,12 @@ def _refuse_addresses(subject: str, configs: Mapping[int, Config], spec: Network
 
 
 def _families(
-    subject: str, facts: Facts, spec: NetworkSpec, configs: Mapping[int, Config], usual: Iterable[int]
+    subject: str, facts: Facts, spec: NetworkSpec, configs: Mapping[int, Sequence[Config]], usual: Iterable[int]
 ) -> list[int]:
     """The families that the network shall have, those of ``usual`` where nothing is said."""
     usual = set(usual)
     asked = {4: spec.enable_ipv4, 6: spec.enable_ipv6}
-    for version, config in configs.items():
+    for version, (config, *_others) in configs.items():
         if asked[version] is False:
             raise InvalidInput(
                 subject,
@@ -104,23 +132,15 @@ def _is_on(asked: bool | None, usual: bool) -> bool:
     return usual if asked is None else asked
 
 
-def by_family(subject: str, spec: NetworkSpec) -> dict[int, Config]:
-    """The blocks that were asked for, of which a bridge takes one a family."""
-    found: dict[int, Config] = {}
+def by_family(subject: str, spec: NetworkSpec) -> dict[int, list[Config]]:
+    """The blocks that were asked for."""
+    found: dict[int, list[Config]] = {}
     for each in spec.ipam_config or ():
         config = {key: value for key, value in each.items() if value is not None}
         if not config:
             continue
         version = 6 if any(":" in address for address in _texts(config)) else 4
-        if version in found:
-            raise InvalidInput(
-                subject,
-                "ipam_config",
-                ", ".join(str(each.get("subnet") or "without a subnet") for each in spec.ipam_config or ()),
-                f"has several blocks of IPv{version}, and a bridge takes one subnet a family",
-                "keep one, and make a network for each of the others",
-            )
-        found[version] = config
+        found.setdefault(version, []).append(config)
     return found
 
 
@@ -130,11 +150,18 @@ def _texts(config: Config) -> list[str]:
 
 
 def _first_block(
-    state: State, facts: Facts, subject: str, spec: NetworkSpec, version: int, config: Config
+    state: State,
+    facts: Facts,
+    subject: str,
+    spec: NetworkSpec,
+    driver: Driver,
+    version: int,
+    config: Config,
+    siblings: Sequence[IpamBlock],
 ) -> IpamBlock:
     if config:
         block = given_block(subject, config)
-        _refuse_overlap(state, facts, subject, block, spec)
+        _refuse_overlap(state, facts, subject, block, spec, driver, siblings)
         return block
     used = [block.subnet for network in state.real_networks() for block in network.ipam]
     used += [*facts.connected_subnets(), *facts.nameservers()]
@@ -152,24 +179,9 @@ def given_block(subject: str, config: Config) -> IpamBlock:
     return _ipam.ipam_block(subject, **config)
 
 
-def _updated_block(
-    state: State,
-    facts: Facts,
-    subject: str,
-    existing: Network,
-    present: IpamBlock,
-    spec: NetworkSpec,
-    config: Config,
-) -> IpamBlock:
-    subnet = str(_validate.network(subject, "subnet", config.get("subnet", present.subnet)))
-    if subnet == present.subnet:
-        kept = {"gateway": present.gateway, "iprange": present.iprange, "aux_addresses": present.aux_addresses}
-        config = {**kept, **config}
-    block = _ipam.ipam_block(subject, **{**config, "subnet": subnet})
-    if block.subnet != present.subnet:
-        _refuse_overlap(state, facts, subject, block, spec)
-    _refuse_reserving_used(state, subject, existing.name, block)
-    return block
+def _updated_block(subject: str, present: IpamBlock, config: Config) -> IpamBlock:
+    kept = {"gateway": present.gateway, "iprange": present.iprange, "aux_addresses": present.aux_addresses}
+    return _ipam.ipam_block(subject, **{**kept, **config, "subnet": present.subnet})
 
 
 def _refuse_reserving_used(state: State, subject: str, name: str, block: IpamBlock) -> None:
@@ -185,20 +197,30 @@ def _refuse_reserving_used(state: State, subject: str, name: str, block: IpamBlo
             )
 
 
-def _refuse_overlap(state: State, facts: Facts, subject: str, block: IpamBlock, spec: NetworkSpec) -> None:
+def _refuse_overlap(
+    state: State,
+    facts: Facts,
+    subject: str,
+    block: IpamBlock,
+    spec: NetworkSpec,
+    driver: Driver,
+    siblings: Sequence[IpamBlock],
+) -> None:
     """Not another network's subnet; nor, without force, one that the host itself is in and would be cut off from."""
-    for other in state.real_networks():
-        if other.name == spec.name:
-            continue
-        for subnet in _ipam.overlaps(block.subnet, [each.subnet for each in other.ipam]):
+    others = [(f'network "{each.name}"', each.ipam) for each in state.real_networks() if each.name != spec.name]
+    for name, blocks in (*others, ("another one of the task", siblings)):
+        for subnet in _ipam.overlaps(block.subnet, [each.subnet for each in blocks]):
             raise InvalidInput(
                 subject,
                 "subnet",
                 block.subnet,
-                f'overlaps network "{other.name}" ({subnet})',
+                f"overlaps {name} ({subnet})",
                 "choose another, or leave subnet out to get a free one",
             )
-    for subnet in _ipam.overlaps(block.subnet, facts.connected_subnets()) if not spec.force else ():
+    # A network around the host is one that the host may well be in.
+    for subnet in (
+        _ipam.overlaps(block.subnet, facts.connected_subnets()) if driver.is_routed and not spec.force else ()
+    ):
         raise InvalidInput(
             subject,
             "subnet",
@@ -210,16 +232,22 @@ def _refuse_overlap(state: State, facts: Facts, subject: str, block: IpamBlock, 
 
 def refuse_disruption(state: State, subject: str, existing: Network, wanted: Network, force: bool) -> None:
     """Without force no endpoint loses an address because a subnet changes or goes."""
-    users = sorted(endpoint.container for endpoint in state.endpoints_on(existing.name))
-    if force or not users:
+    if force:
         return
-    remedy = "set force to re-create their endpoints"
-    cut_off = "would cut off " + ", ".join(f'container "{user}"' for user in users)
+    kept = {block.subnet for block in wanted.ipam}
     for block in existing.ipam:
+        users = sorted(
+            endpoint.container
+            for endpoint in state.endpoints_on(existing.name)
+            if block.subnet not in kept and _ipam.count_in(block.subnet, endpoint.addresses)
+        )
+        if not users:
+            continue
+        remedy = "set force to re-create their endpoints"
+        cut_off = "would cut off " + ", ".join(f'container "{user}"' for user in users)
         new = wanted.block(block.version)
         if new is None:
             raise InUse(
                 subject, SWITCH[block.version], "false", f"would take {block.subnet} away, and {cut_off}", remedy
             )
-        if new.subnet != block.subnet:
-            raise InUse(subject, "subnet", new.subnet, f"differs from the present {block.subnet} and {cut_off}", remedy)
+        raise InUse(subject, "subnet", new.subnet, f"differs from the present {block.subnet} and {cut_off}", remedy)

@@ -56,7 +56,7 @@ def _delete_namespace(kernel: Kernel, step: Step) -> None:
 
 def _create_link(kernel: Kernel, step: Step) -> None:
     if step.peer is None:
-        kernel.netlink.add_bridge(step.thing)
+        kernel.netlink.add_link(step.thing)
     else:
         kernel.netlink.add_pair(step.thing, step.peer)
 

@@ -9,11 +9,11 @@ import os
 from collections.abc import Mapping, Sequence
 from functools import cache
 
-from .._facts import Listener
+from .._facts import Interface, Listener
 from .._hostconfig import HOST, OWNER_PREFIX, Route
 from .._ledger import Ledger
 from . import Kernel, sockets
-from .netlink import mark_of
+from .netlink import mark_of, read_link
 from .sysctl import has_ipv6
 
 DEFAULT_EPHEMERAL = (49153, 65535)  # Docker's, where the kernel doesn't say
@@ -48,6 +48,23 @@ class HostFacts:
 
     def has_ipv6(self) -> bool:
         return has_ipv6()
+
+    @cache  # noqa: B019
+    def _interfaces(self) -> dict[str, Interface]:
+        messages = self._netlink.links(HOST)
+        names = {message["index"]: message.get_attr("IFLA_IFNAME") for message in messages}
+        found = {}
+        for _index, _peer, link in (read_link(HOST, message, names) for message in messages):
+            owner = link.owner if link.marked or (HOST, link.name) in self._unmarked else None
+            found[link.name] = Interface(link.kind, link.up, link.mtu or 0, owner, link.master)
+        return found
+
+    def interface(self, name: str) -> Interface | None:
+        return self._interfaces().get(name)
+
+    @cache  # noqa: B019
+    def has_link_kind(self, kind: str) -> bool:
+        return self._netlink.has_kind(kind)
 
     @cache  # noqa: B019
     def local_addresses(self) -> frozenset[str]:

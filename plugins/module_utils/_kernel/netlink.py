@@ -9,10 +9,12 @@ import ipaddress
 import socket
 from collections import OrderedDict
 from collections.abc import Iterable
+from contextlib import ExitStack
 from typing import Any, Callable
 
 from .._errors import HostError, KernelError
 from .._hostconfig import HOST, Address, Link, Route
+from .._model import WILDCARDS
 from .namespaces import Namespaces
 
 IFF_UP = 1
@@ -22,6 +24,8 @@ TABLE_MAIN = 254  # RT_TABLE_MAIN, include/uapi/linux/rtnetlink.h
 LOOPBACK_INDEX = 1
 NLM_F_DUMP_INTR = 0x10  # include/uapi/linux/netlink.h
 DUMP_ATTEMPTS = 20
+IPVLAN_MODES = ("l2", "l3", "l3s")  # include/uapi/linux/if_link.h, as are those that follow
+VARIANTS = {"macvlan": "IFLA_MACVLAN_MODE", "ipvlan": "IFLA_IPVLAN_MODE", "vlan": "IFLA_VLAN_ID"}
 
 
 class Netlink:
@@ -89,15 +93,34 @@ class Netlink:
         messages = self._dump(namespace, lambda ip: ip.get_routes(family=socket.AF_UNSPEC, table=TABLE_MAIN))
         return [message for message in messages if (message.get_attr("RTA_TABLE") or message["table"]) == TABLE_MAIN]
 
-    def add_bridge(self, link: Link) -> None:
-        self._ask(
-            link.namespace,
-            f'create bridge "{link.name}"',
-            lambda ip: ip.link("add", kind="bridge", ifname=link.name, address=link.mac),
-        )
+    def add_link(self, link: Link) -> None:
+        """A link that is no pair; one on a link of the host's is born in its namespace."""
+        settings: dict[str, Any] = {"kind": link.kind, "ifname": link.name, **_variant(link)}
+        if link.mac:
+            settings["address"] = link.mac
+        if link.lower:
+            settings["link"] = self._index(HOST, link.lower)
+        with ExitStack() as stack:
+            if link.namespace != HOST:
+                settings["net_ns_fd"] = stack.enter_context(self._namespaces.descriptor(link.namespace))
+            what = f'create {link.kind} "{link.name}"' + (f' on "{link.lower}"' if link.lower else "")
+            self._ask(HOST, what, lambda ip: ip.link("add", **settings), container=link.namespace)
         index = self._index(link.namespace, link.name)
+        sizes = {} if link.mtu is None else {"mtu": link.mtu}
         # One that is born with its MTU loses it with its last port; one that is set stays (net/bridge/br_device.c).
-        self._set(link, index, ifalias=link.owner, mtu=link.mtu, state="up" if link.up else "down")
+        self._set(link, index, ifalias=link.owner, state="up" if link.up else "down", **sizes)
+
+    def has_kind(self, kind: str) -> bool:
+        """Whether the kernel knows links of that kind; tried out in a namespace that nobody else sees."""
+        from pyroute2 import IPRoute
+        from pyroute2.netlink.exceptions import NetlinkError
+
+        with self._namespaces.apart(), IPRoute() as ip:
+            try:
+                ip.link("add", kind=kind, ifname="probe")
+            except NetlinkError as error:
+                return error.code != errno.EOPNOTSUPP
+        return True
 
     def add_pair(self, outer: Link, inner: Link) -> None:
         """Both ends of a veth, the inner one born in its container's namespace."""
@@ -122,13 +145,15 @@ class Netlink:
         self._set(inner, self._index(*inner.key), ifalias=inner.owner, state="up" if inner.up else "down")
 
     def change(self, before: Link, after: Link) -> None:
-        """The link has the mtu, mac, master, mark, port flags and state of ``after``."""
+        """The link has the mtu, mac, master, mode, mark, port flags and state of ``after``."""
         index = self._index(*after.key)
         settings: dict[str, Any] = {}
-        if before.mtu != after.mtu:
+        if after.mtu is not None and before.mtu != after.mtu:
             settings["mtu"] = after.mtu
         if after.mac is not None and before.mac != after.mac:
             settings["address"] = after.mac
+        if before.variant != after.variant:
+            settings.update(kind=after.kind, **_variant(after))
         if before.master != after.master:
             settings["master"] = self._index(after.namespace, after.master) if after.master else 0
         if before.owner != after.owner:
@@ -181,11 +206,13 @@ class Netlink:
     def _change_route(self, verb: str, route: Route) -> None:
         index = self._index(route.namespace, route.link)
         family = socket.AF_INET6 if ":" in route.gateway else socket.AF_INET
-        destination = {} if route.destination == "default" else {"dst": route.destination}
+        where = {} if route.destination == "default" else {"dst": route.destination}
+        if route.gateway not in WILDCARDS:
+            where["gateway"] = route.gateway
         self._ask(
             route.namespace,
             f'{verb} route {route.destination} via {route.gateway} on "{route.link}"',
-            lambda ip: ip.route(verb, family=family, gateway=route.gateway, oif=index, **destination),
+            lambda ip: ip.route(verb, family=family, oif=index, **where),
         )
 
     def _set(self, link: Link, index: int, **settings: Any) -> None:
@@ -266,6 +293,23 @@ class Netlink:
         return opened
 
 
+def _variant(link: Link) -> dict[str, Any]:
+    """A link's variant in the words of pyroute2, which has names for the modes of macvlan only."""
+    if not link.variant:
+        return {}
+    if link.kind == "ipvlan":
+        return {"ipvlan_mode": IPVLAN_MODES.index(link.variant)}
+    return {"vlan_id": int(link.variant)} if link.kind == "vlan" else {"macvlan_mode": link.variant}
+
+
+def _read_variant(kind: str, info: Any) -> str:
+    data = info.get_attr("IFLA_INFO_DATA") if info and kind in VARIANTS else None
+    found = data.get_attr(VARIANTS[kind]) if data else None
+    if kind == "ipvlan" and found is not None:
+        return IPVLAN_MODES[found] if found < len(IPVLAN_MODES) else str(found)
+    return "" if found is None else str(found)
+
+
 def read_link(namespace: str, message: Any, names: dict[int, str]) -> tuple[int, int, Link]:
     """A link as we compare it, with its index and that of its peer (0 where it has none)."""
     info = message.get_attr("IFLA_LINKINFO")
@@ -282,6 +326,7 @@ def read_link(namespace: str, message: Any, names: dict[int, str]) -> tuple[int,
         hairpin=bool(port and port.get_attr("IFLA_BRPORT_MODE")),
         isolated=bool(port and port.get_attr("IFLA_BRPORT_ISOLATED")),
         up=bool(message["flags"] & IFF_UP),
+        variant=_read_variant(kind, info),
     )
     return message["index"], message.get_attr("IFLA_LINK") or 0, link
 
@@ -290,6 +335,11 @@ def mark_of(message: Any) -> str:
     """A link's alias, which anybody may have set to bytes of any kind."""
     alias = message.get_attr("IFLA_IFALIAS") or ""
     return alias.decode("utf-8", "replace") if isinstance(alias, bytes) else alias
+
+
+def has_distant_lower(message: Any) -> bool:
+    """Whether what the link is on, or its other end, is in another namespace than its own."""
+    return message.get_attr("IFLA_LINK_NETNSID") is not None
 
 
 def other_names(message: Any) -> list[str]:

@@ -12,7 +12,7 @@ from .._firewall import Backend
 from .._hostconfig import HOST, OWNER_PREFIX, STALE, Address, HostConfig, Link, Namespace, Route, Sysctl
 from .._ledger import Ledger
 from . import Kernel
-from .netlink import other_names, read_link
+from .netlink import has_distant_lower, other_names, read_link
 
 UNFINISHED = OWNER_PREFIX + "unfinished"  # stands in for the mark that a killed run had not set yet
 
@@ -22,7 +22,8 @@ class Scope:
     """What to look at: all that is wanted, was declared, or is in the ledger.
 
     Of addresses and routes only these are ours; of links those that bear our mark or whose other end does, and those
-    that an unfinished run announced. ``homes`` says in whose container the inner end belongs, by the mark of a pair.
+    that an unfinished run announced. ``homes`` says in whose container the inner end belongs, by the mark of a pair;
+    ``lowers`` what links are on, by their keys.
     """
 
     namespaces: frozenset[str]
@@ -32,6 +33,7 @@ class Scope:
     ledger: Ledger
     links: frozenset[tuple[str, str]]
     homes: Mapping[str, str]
+    lowers: Mapping[tuple[str, str], frozenset[str]]
     addresses: frozenset[Address]
     routes: frozenset[Route]
     routed: frozenset[str]  # the namespaces of these routes
@@ -56,6 +58,7 @@ class Scope:
             homes={
                 link.owner: link.namespace for config in configs for link in config.links.values() if link.namespace
             },
+            lowers=_lowers(configs),
             addresses=frozenset(Address(*row[1:]) for row in pending).union(*(config.addresses for config in configs)),
             routes=routes,
             routed=frozenset(route.namespace for route in routes),
@@ -76,10 +79,22 @@ def _targets(configs: Iterable[HostConfig]) -> dict[str, tuple[str, ...]]:
     return found
 
 
+def _lowers(configs: Iterable[HostConfig]) -> dict[tuple[str, str], frozenset[str]]:
+    found: dict[tuple[str, str], frozenset[str]] = {}
+    for link in (link for config in configs for link in config.links.values()):
+        if link.lower is not None:
+            found[link.key] = found.get(link.key, frozenset()) | {link.lower}
+    return found
+
+
 @dataclass
 class _Seen:
-    """What was read so far; links by their index, each with that of its peer. The host's come first."""
+    """What was read so far; links by their index, each with that of its peer. The host's come first.
 
+    ``interfaces`` are the names of all that the host has, by index.
+    """
+
+    interfaces: dict[int, str] = field(default_factory=dict)
     links: dict[str, dict[int, tuple[int, Link]]] = field(default_factory=dict)
     addresses: list[Address] = field(default_factory=list)
     routes: list[Route] = field(default_factory=list)
@@ -112,6 +127,7 @@ def observe(kernel: Kernel, scope: Scope, backend: Backend) -> HostConfig:
         sysctls=_sysctls(kernel, scope, set(looked_into)),
         firewall=firewall,
         ports=backend.published(firewall),
+        interfaces=frozenset(seen.interfaces.values()),
     )
 
 
@@ -136,12 +152,16 @@ def _look_into(kernel: Kernel, scope: Scope, namespace: str, seen: _Seen) -> Non
     messages = kernel.netlink.links(namespace)
     names = {message["index"]: message.get_attr("IFLA_IFNAME") for message in messages}
     links: dict[int, tuple[int, Link]] = {}
+    if namespace == HOST:
+        seen.interfaces = names
     for message in messages:
         index, peer, link = read_link(namespace, message, names)
         if link.name == "lo":
             seen.loopback_up[namespace] = link.up
         if not link.owned and ("link", namespace, link.name, "") in scope.ledger.pending:
             link = replace(link, owner=UNFINISHED)
+        if has_distant_lower(message) == (namespace != HOST):
+            link = _stacked(scope, seen, peer, link)
         if link.kind == "veth" and namespace != HOST:
             link = _joined(scope, seen, index, peer, link)
         if link.owned or link.key in scope.links:
@@ -158,6 +178,12 @@ def _look_into(kernel: Kernel, scope: Scope, namespace: str, seen: _Seen) -> Non
         own = set(ours.values())
         seen.routes += [route for route in routes if route.link in own]
         seen.foreign_routes += [each for each in routes if each.destination == "default" and each.link not in own]
+
+
+def _stacked(scope: Scope, seen: _Seen, lower_index: int, link: Link) -> Link:
+    """The link with what it is on, where that is as it was declared."""
+    lower = seen.interfaces.get(lower_index)
+    return replace(link, lower=lower) if lower in scope.lowers.get(link.key, ()) else link
 
 
 def _joined(scope: Scope, seen: _Seen, index: int, peer_index: int, inner: Link) -> Link:

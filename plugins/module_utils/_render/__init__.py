@@ -17,7 +17,7 @@ from .sysctls import render_owed, render_sysctls
 def render(state: State, ledger: Ledger, backend: Backend, traits: Traits) -> HostConfig:
     """Everything that the declared state asks of the host; what the ledger owes the host is asked for too."""
     links = render_links(state)
-    sysctls = render_sysctls(state, ledger, traits)
+    sysctls = render_sysctls(state, ledger, traits, links.sysctls)
     rulesets = render_rulesets(state)
     return HostConfig(
         namespaces=render_namespaces(state),

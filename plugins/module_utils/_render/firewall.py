@@ -17,7 +17,7 @@ def render_rulesets(state: State) -> tuple[Ruleset, ...]:
 
 
 def _ruleset(state: State, version: int) -> Ruleset:
-    networks = sorted(state.real_networks(), key=lambda network: network.name)
+    networks = sorted(state.routed_networks(), key=lambda network: network.name)
     ports: list[PortRule] = []
     direct: list[DirectRule] = []
     for mapping in sorted(state.mappings.values(), key=lambda mapping: mapping.key):
@@ -53,11 +53,11 @@ def _publish(
 
 
 def _rules(network: Network, version: int) -> NetworkRules:
-    options, block = network.options, network.block(version)
+    options = network.options
     mode = _options.gateway_mode(options, version)
     return NetworkRules(
         device=network.device,
-        subnets=(block.subnet,) if block is not None else (),
+        subnets=tuple(block.subnet for block in network.blocks(version)),
         internal=network.internal,
         icc=_options.is_on(options, _options.ENABLE_ICC),
         masquerade=_options.is_on(options, _options.ENABLE_IP_MASQUERADE) and mode != _options.ROUTED,

@@ -4,29 +4,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
-from .. import _options
+from .._drivers import interfaces
 from .._hostconfig import HOST, Sysctl, Traits
 from .._intent import endpoint_options
 from .._ledger import Ledger
-from .._model import Network
-from .._settings import FORWARDING, FORWARDING6, IPV6_MTU, link_in
+from .._settings import FORWARDING, FORWARDING6, link_in
 from .._state import State
 
 
-def render_sysctls(state: State, ledger: Ledger, traits: Traits) -> dict[tuple[str, str], Sysctl]:
-    """What networks and containers need."""
-    wanted = [Sysctl(HOST, FORWARDING, "1")] if any(network.block(4) for network in state.real_networks()) else []
-    if any(network.block(6) for network in state.real_networks()):
+def render_sysctls(
+    state: State, ledger: Ledger, traits: Traits, of_links: Iterable[Sysctl]
+) -> dict[tuple[str, str], Sysctl]:
+    """What networks and containers need; ``of_links`` is what the host's own links do."""
+    networks = state.routed_networks()
+    wanted = [Sysctl(HOST, FORWARDING, "1")] if any(network.block(4) for network in networks) else []
+    if any(network.block(6) for network in networks):
         wanted += _router(state, ledger, traits)
-    for network in state.real_networks():
-        wanted += _ipv6(HOST, network.device, network, _options.has_gateway(network.options, 6))
-        # A process of the host reaches a published port through the host's loopback addresses too.
-        path = f"net/ipv4/conf/{network.device}/route_localnet"
-        wanted.append(Sysctl(HOST, path, "0" if network.internal else "1", lasting=False))
+    wanted += of_links
     for endpoint in state.endpoints.values():
-        wanted += _ipv6(endpoint.container, endpoint.interface, state.networks[endpoint.network])
+        network = state.networks[endpoint.network]
+        has_ipv6 = network.block(6) is not None
+        wanted += interfaces.ipv6_settings(endpoint.container, endpoint.interface, network, has_ipv6)
         settings = endpoint_options.settings(endpoint.driver_opts, endpoint.interface)
         wanted += [Sysctl(endpoint.container, path, value) for path, value in settings.items()]
     for container in state.containers.values():
@@ -52,7 +52,7 @@ def render_owed(
 
 def _router(state: State, ledger: Ledger, traits: Traits) -> list[Sysctl]:
     """Forwarding of IPv6; a host that forwards goes on heeding router advertisements only where that is said twice."""
-    taken = {network.device for network in state.real_networks()}
+    taken = {network.device for network in state.real_networks() if not network.foreign_device}
     told = {str(link_in(path)) for namespace, path in ledger.sysctls if _is_uplinks(namespace, path)}
     links = traits.heeds_ra | (traits.may_heed_ra & told)
     return [
@@ -63,14 +63,3 @@ def _router(state: State, ledger: Ledger, traits: Traits) -> list[Sysctl]:
 
 def _is_uplinks(namespace: str, path: str) -> bool:
     return namespace == HOST and path.startswith("net/ipv6/conf/") and path.endswith("/accept_ra")
-
-
-def _ipv6(namespace: str, link: str, network: Network, reachable: bool = True) -> list[Sysctl]:
-    """IPv6 on the links of a network that has it, and on no other's; no neighbour configures them (CVE-2020-13401)."""
-    if _options.mtu(network.options) < IPV6_MTU:
-        return []  # the kernel has no IPv6 on such a link, nor settings for it
-    off = "0" if network.block(6) is not None and reachable else "1"
-    return [
-        Sysctl(namespace, f"net/ipv6/conf/{link}/disable_ipv6", off, lasting=False),
-        Sysctl(namespace, f"net/ipv6/conf/{link}/accept_ra", "0", lasting=False),
-    ]
