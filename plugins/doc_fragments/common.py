@@ -39,6 +39,10 @@ notes:
     that on trust, with a warning.
   - A container may change its own interfaces, routes and settings. What keeps its declared state from being restored
     fails tasks about that container or its networks, and is a warning in others.
+  - Wherever a container's name is asked for, one that somebody else runs can be given as C(docker:NAME),
+    C(podman:NAME), C(machine:NAME) (systemd-machined), C(lxc:NAME), C(unit:NAME.service), C(pid:N) or the absolute path
+    of its network namespace. It has to run, and keeps the default route that its runtime gives it. When its runtime
+    starts it anew, the next task connects it again.
 """
 
     INFO = r"""

@@ -11,21 +11,27 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
-from ._hostconfig import HOST, HostConfig, Link, Namespace
+from ._hostconfig import HOST, HostConfig, Link, Namespace, Route
+from ._model import is_reference
 from ._settings import link_in
 
 
 @dataclass(frozen=True)
 class Conflict:
-    """One of them, in words; ``container`` is HOST where it is the host's."""
+    """One of them, in words; ``container`` is HOST where it is the host's.
+
+    ``is_about_absence``: what is in the way is that somebody else does not run the container.
+    """
 
     container: str
     problem: str
+    is_about_absence: bool = False
 
 
 def find_conflicts(wanted: HostConfig, present: HostConfig) -> list[Conflict]:
     """All that keeps the host from holding what is wanted."""
     return [
+        *_absences(wanted, present),
         *_names(wanted, present),
         *_links(wanted, present),
         *_lowers(wanted, present),
@@ -37,10 +43,12 @@ def find_conflicts(wanted: HostConfig, present: HostConfig) -> list[Conflict]:
 def without_waiting(wanted: HostConfig, old: HostConfig, present: HostConfig) -> HostConfig:
     """What is wanted, without the settings of interfaces that were there when these were declared, and will not be.
 
-    They wait for an interface of that name to come back. So do those of the host's uplinks, and the VLANs of these.
+    They wait for an interface of that name to come back. So do those of the host's uplinks, and the VLANs of these. A
+    default route waits too where whoever runs the container gives it one.
     """
     links = {key: link for key, link in wanted.links.items() if link.namespace != HOST or _has_lower(link, present)}
-    wanted = replace(wanted, links=links)
+    routes = frozenset(route for route in wanted.routes if not _is_provided(route, present))
+    wanted = replace(wanted, links=links, routes=routes)
 
     def waits(key: tuple[str, str]) -> bool:
         return (key in old.sysctls or key[0] == HOST) and not _will_be_there(wanted, present, *key)
@@ -109,6 +117,21 @@ def _merged(wanted: frozenset, present: frozenset, containers: Collection[str]) 
     return frozenset(kept | {each for each in present if each.namespace in containers})
 
 
+def _absences(wanted: HostConfig, present: HostConfig) -> Iterable[Conflict]:
+    """Containers that others run and handles on them, where these are not there."""
+    for name, space in wanted.namespaces.items():
+        if name in present.absent:
+            yield Conflict(name, f'container "{name}": {present.absent[name]}', _may_be_started(name))
+        elif space.of in present.absent:
+            problem = f'container "{name}": it is to share the namespace of "{space.of}": {present.absent[space.of]}'
+            yield Conflict(name, problem, _may_be_started(str(space.of)))
+
+
+def _may_be_started(reference: str) -> bool:
+    """Whether it can be known by its name before it is started."""
+    return not reference.startswith("pid:")
+
+
 def _names(wanted: HostConfig, present: HostConfig) -> Iterable[Conflict]:
     for name, space in wanted.namespaces.items():
         holder = present.namespaces.get(name)
@@ -136,6 +159,14 @@ def _foreign_link(link: Link) -> str:
     return (
         f'container "{link.namespace}": interface "{link.name}" exists and is not Bridgework\'s; '
         "choose another one with interface_name, or remove it"
+    )
+
+
+def _is_provided(route: Route, present: HostConfig) -> bool:
+    others = (route.destination, route.version)
+    return is_reference(route.namespace) and any(
+        each.namespace == route.namespace and (each.destination, each.version) == others
+        for each in present.foreign_routes
     )
 
 

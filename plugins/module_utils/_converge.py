@@ -71,6 +71,7 @@ def look(view: Intent[Outcome]) -> Outcome:
     try:
         with Kernel() as kernel:
             state, ledger = Store().load()
+            kernel.namespaces.look_up(state.containers)
             return view(state, HostFacts(kernel, ledger, check_mode=False))
     except OSError as error:
         raise KernelError(f"the host refused to be looked at: {error}") from error
@@ -98,7 +99,9 @@ class _Run:
     def run(self, intent: Intent[Outcome], check_mode: bool) -> Result[Outcome]:
         state = self._declared.copy()
         facts = HostFacts(self._kernel, self._ledger, check_mode)
+        self._kernel.namespaces.look_up(state.containers)
         outcome = intent(state, facts)
+        state.forget_idle_references()
         wanted, old = self._render(state), self._render(self._declared)
         self._backend.require(wanted.firewall)
         items = items_of(outcome)
@@ -108,7 +111,9 @@ class _Run:
             present = self._observe(self._ledger, wanted, old)
             needed = without_waiting(wanted, old, present)
             for conflict in find_conflicts(needed, present):
-                if conflict.container == HOST or is_about(conflict.container):
+                is_ours = conflict.container == HOST or is_about(conflict.container)
+                # In check mode an earlier task may have pretended to start it.
+                if is_ours and not (check_mode and conflict.is_about_absence):
                     raise HostError(conflict.problem)
                 left.setdefault(conflict.container, conflict.problem)
             target = left_alone(needed, present, left) if left else needed
@@ -166,7 +171,8 @@ class _Run:
             if step.verb == CREATE and isinstance(thing, Namespace):
                 ledger.namespaces[thing.name] = thing.of
             elif step.verb == CREATE and isinstance(thing, (Link, Address, Route)):
-                ledger.pending.update(_announcement(each) for each in (thing, step.peer) if each is not None)
+                for each in (thing, step.peer):
+                    ledger.pending.update(_announcements(each))
             elif step.verb == UPDATE and isinstance(thing, Sysctl) and _outlives_us(thing, wanted):
                 assert isinstance(step.before, Sysctl)
                 ledger.sysctls.setdefault(thing.key, SavedSysctl(step.before.value))
@@ -233,9 +239,10 @@ def _outlives_us(sysctl: Sysctl, wanted: HostConfig) -> bool:
     return sysctl.lasting and sysctl.key not in wanted.owed
 
 
-def _announcement(thing) -> tuple[str, str, str, str]:
+def _announcements(thing: Link | Address | Route | None) -> Iterable[tuple[str, str, str, str]]:
     if isinstance(thing, Link):
-        return ("link", thing.namespace, thing.name, "")
+        yield from (("link", thing.namespace, name, "") for name in {thing.name, thing.birth_name})
     if isinstance(thing, Address):
-        return ("address", thing.namespace, thing.link, thing.address)
-    return ("route", thing.namespace, thing.link, f"{thing.destination} via {thing.gateway}")
+        yield ("address", thing.namespace, thing.link, thing.address)
+    if isinstance(thing, Route):
+        yield ("route", thing.namespace, thing.link, f"{thing.destination} via {thing.gateway}")

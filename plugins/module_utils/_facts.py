@@ -82,6 +82,9 @@ class Facts(Protocol):
     def namespace_inode(self, container: str) -> int | None:
         """The inode of the namespace that ``/run/netns/NAME`` leads to; of the host's own for ""; None without one."""
 
+    def namespace_path(self, container: str) -> str:
+        """The file that stands for the container's namespace; empty where a reference leads nowhere."""
+
     def routes_in(self, container: str) -> Sequence[Route]:
         """The routes of the main table in the container's namespace."""
 

@@ -43,13 +43,15 @@ class Namespace:
     """A name below /run/netns; ``of`` is the container (or HOST) whose namespace a handle leads to, else None.
 
     On the observed side ``owned`` says that we made the name. The loopback of a namespace that is not ours is left
-    as it is, and that behind a handle belongs to somebody else: both count as up.
+    as it is, and that behind a handle belongs to somebody else: both count as up. ``anchor`` is the inode that alone
+    will do.
     """
 
     name: str
     of: str | None = None
     owned: bool = True
     loopback_up: bool = True
+    anchor: int | None = None
 
     @property
     def key(self) -> str:
@@ -90,6 +92,12 @@ class Link:
     def owned(self) -> bool:
         """A container may change the mark on its interface; what that is tied to on the host tells whose it is."""
         return self.marked or self.peer is not None or (self.namespace != HOST and self.lower is not None)
+
+    @property
+    def birth_name(self) -> str:
+        """What it is called until it is in its container: older kernels look among the host's for its name."""
+        is_stacked = self.namespace != HOST and self.lower is not None
+        return "bw" + self.owner[-12:] if is_stacked else self.name
 
     @property
     def is_base(self) -> bool:
@@ -182,7 +190,8 @@ class HostConfig:
 
     ``ports`` are what the firewall lines publish. ``foreign_routes`` are only observed: default routes of containers
     that leave by links that are not ours; one without a gateway has the unspecified address for it. So are
-    ``interfaces``, the names of all that the host has.
+    ``interfaces``, the names of all that the host has, and ``absent``: containers that others run, which have no
+    namespace that is theirs, and why.
     """
 
     namespaces: dict[str, Namespace] = field(default_factory=dict)
@@ -195,3 +204,4 @@ class HostConfig:
     firewall: FirewallLines = field(default_factory=dict)
     ports: frozenset[PortRule] = frozenset()
     interfaces: frozenset[str] = frozenset()
+    absent: Mapping[str, str] = field(default_factory=dict)

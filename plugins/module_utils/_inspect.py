@@ -18,6 +18,7 @@ from ._model import (
     IpamBlock,
     Network,
     PortMapping,
+    is_reference,
 )
 from ._options import BRIDGE_NAME
 from ._state import State
@@ -111,7 +112,7 @@ def container(state: State, name: str) -> dict[str, Any] | None:
         "id": found.id,
         "mode": found.mode,
         "target": found.target,
-        "namespace": f"/run/netns/{found.name}",
+        "namespace": "" if is_reference(name) else f"/run/netns/{name}",
         "labels": dict(found.labels),
         "networks": {
             endpoint.network: {
@@ -139,6 +140,7 @@ def container_now(state: State, facts: Facts, name: str) -> dict[str, Any] | Non
     others = (each for each in state.containers if each != name)
     return {
         **found,
+        "namespace": facts.namespace_path(name),
         "namespace_inode": inode,
         "namespace_is_the_hosts": inode is not None and inode == facts.namespace_inode(HOST),
         "shared_with": sorted(each for each in others if inode is not None and facts.namespace_inode(each) == inode),

@@ -22,6 +22,11 @@ UNSPECIFIED = {4: "0.0.0.0", 6: "::"}
 WILDCARDS = tuple(UNSPECIFIED.values())
 
 
+def is_reference(container: str) -> bool:
+    """Whether that is no name below /run/netns, but says who runs the container: see ``_references``."""
+    return container.startswith("/") or ":" in container
+
+
 def version_of(address: str) -> int:
     """The family of an address or subnet: 4 or 6."""
     return 6 if ":" in address else 4
@@ -83,7 +88,10 @@ class Network:
 
 @dataclass(frozen=True)
 class Container:
-    """Something that owns a network namespace, reached at ``/run/netns/NAME``."""
+    """Something that owns a network namespace, reached at ``/run/netns/NAME``, unless its name is a reference.
+
+    ``anchor`` is the inode of the namespace that a process ID led to, since IDs come to other processes.
+    """
 
     id: str
     name: str
@@ -92,6 +100,7 @@ class Container:
     target: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     sysctls: Mapping[str, str] = field(default_factory=dict)
+    anchor: int | None = None
 
     @property
     def owns_namespace(self) -> bool:

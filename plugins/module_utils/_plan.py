@@ -25,6 +25,7 @@ from ._hostconfig import (
     Route,
     link_of,
 )
+from ._model import is_reference
 from ._settings import COPIED, IPV6_MTU, is_rewritten_by, rank
 
 CREATE, UPDATE, DELETE = "create", "update", "delete"
@@ -130,7 +131,8 @@ def _namespaces(wanted: HostConfig, present: HostConfig) -> tuple[list[Step], li
             deaths.append(Step(DELETE, before=space))
     for name, space in wanted.namespaces.items():
         if name not in present.namespaces or is_replaced(space, present.namespaces[name]):
-            if space.of == STALE:  # a rollback's wish that can't be granted, nor be missed
+            # A rollback may wish for what can't be granted, nor be missed.
+            if space.of == STALE or is_reference(name):
                 continue
             births.append(Step(CREATE, after=space))
         elif present.namespaces[name].loopback_up != space.loopback_up:

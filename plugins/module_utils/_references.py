@@ -1,12 +1,58 @@
 # SPDX-FileCopyrightText: Bridgework contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What users call a network: its name, its ID, or the beginning of its ID."""
+"""What users call a network (its name, its ID or the beginning of that) and a container (its name, or who runs it)."""
 
 from __future__ import annotations
 
+import posixpath
+import re
 from collections.abc import Mapping
 
-from ._errors import InvalidInput
+from . import _validate
+from ._errors import InvalidInput, did_you_mean
+
+# What follows the colon: a process ID, or a name as the runtime has it.
+KINDS = {
+    "pid": re.compile(r"[1-9][0-9]{0,9}"),
+    "docker": _validate.NAME,
+    "podman": _validate.NAME,
+    "machine": re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*"),
+    "lxc": re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*"),
+    "unit": re.compile(r"[A-Za-z0-9_.][A-Za-z0-9_.@:\\-]*\.service"),
+}
+PATH = re.compile(r"(/[A-Za-z0-9_.@:+-]+)+")
+NAMED = re.compile(r"/(?:var/)?run/netns/([^/]+)")
+LENGTH = 250  # of a whole reference
+
+
+def container(subject: str, option: str, value: str | None) -> str:
+    """A container's name, or a reference to a network namespace that somebody else runs:
+
+    a path, ``pid:N``, ``docker:NAME``, ``podman:NAME``, ``machine:NAME``, ``lxc:NAME`` or ``unit:NAME.service``. A path
+    below /run/netns is the name there.
+    """
+    if value is not None and value.startswith("/"):
+        return _path(subject, option, value)
+    if value is None or ":" not in value:
+        return _validate.name(subject, option, value)
+    kind, _colon, rest = value.partition(":")
+    if kind not in KINDS:
+        remedy = did_you_mean(kind, tuple(KINDS))
+        raise InvalidInput(subject, option, value, f'is a reference of an unknown kind, "{kind}"', remedy)
+    if not KINDS[kind].fullmatch(rest) or len(value) > LENGTH:
+        example = {"pid": "pid:4711", "unit": "unit:nginx.service"}.get(kind, f"{kind}:web")
+        raise InvalidInput(subject, option, value, "is not a valid reference", f'write it like "{example}"')
+    return value
+
+
+def _path(subject: str, option: str, value: str) -> str:
+    path = posixpath.normpath(value.replace("//", "/"))
+    if not PATH.fullmatch(path) or len(path) > LENGTH:
+        raise InvalidInput(
+            subject, option, value, "is not a valid path of a namespace", 'write it like "/var/run/netns/web"'
+        )
+    named_below = NAMED.fullmatch(path)
+    return path if named_below is None else _validate.name(subject, option, named_below.group(1))
 
 
 def named(subject: str, reference: str, ids: Mapping[str, str], shortest: int) -> str | None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from ._drivers import driver_of
 from ._indexed import Indexed
-from ._model import Container, Endpoint, Network, PortMapping, version_of
+from ._model import Container, Endpoint, Network, PortMapping, is_reference, version_of
 
 
 class Containers(Indexed):
@@ -114,6 +114,13 @@ class State:
 
     def mappings_of(self, container: str) -> list[PortMapping]:
         return sorted(self.mappings.at(("container", container)), key=lambda mapping: mapping.key)
+
+    def forget_idle_references(self) -> None:
+        """A container that somebody else runs is declared for as long as there is something to say of it."""
+        for name in [name for name in self.containers if is_reference(name)]:
+            used = self.endpoints.has(("container", name)) or self.mappings.has(("container", name))
+            if not used and not self.sharers_of(name):
+                del self.containers[name]
 
     def sharers_of(self, container: str) -> list[str]:
         """The containers that live in this one's namespace."""

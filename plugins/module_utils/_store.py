@@ -39,7 +39,7 @@ CREATE UNIQUE INDEX ipam_subnet ON ipam (subnet) WHERE NOT config_only;
 CREATE TABLE container (
     name TEXT PRIMARY KEY, id TEXT NOT NULL UNIQUE, mode TEXT NOT NULL,
     target TEXT REFERENCES container DEFERRABLE INITIALLY DEFERRED,
-    created TEXT NOT NULL, labels TEXT NOT NULL, sysctls TEXT NOT NULL
+    created TEXT NOT NULL, labels TEXT NOT NULL, sysctls TEXT NOT NULL, anchor INTEGER
 );
 CREATE TABLE endpoint (
     network TEXT NOT NULL REFERENCES network DEFERRABLE INITIALLY DEFERRED,
@@ -238,6 +238,7 @@ def _container(row: Mapping[str, Any]) -> Container:
         target=row["target"],
         labels=json.loads(row["labels"]),
         sysctls=json.loads(row["sysctls"]),
+        anchor=row["anchor"],
     )
 
 
@@ -345,9 +346,9 @@ TABLES = (
     Table(
         "container",
         1,
-        ("name", "id", "mode", "target", "created", "labels", "sysctls"),
+        ("name", "id", "mode", "target", "created", "labels", "sysctls", "anchor"),
         lambda state, _ledger: [
-            (c.name, c.id, c.mode, c.target, c.created, _dump(c.labels), _dump(c.sysctls))
+            (c.name, c.id, c.mode, c.target, c.created, _dump(c.labels), _dump(c.sysctls), c.anchor)
             for c in state.containers.values()
         ],
     ),

@@ -132,16 +132,21 @@ containers:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.bridgework.network.plugins.module_utils import _inspect, _validate
+from ansible_collections.bridgework.network.plugins.module_utils import _inspect, _references, _validate
 from ansible_collections.bridgework.network.plugins.module_utils._ansible import show
 
 
 def view_of(names):
     def view(state, facts):
-        wanted = sorted(state.containers) if names is None else list(dict.fromkeys(_validate.words(names)))
+        wanted = sorted(state.containers) if names is None else list(dict.fromkeys(map(_named, _validate.words(names))))
         return {name: _inspect.container_now(state, facts, name) for name in wanted}
 
     return view
+
+
+def _named(text):
+    """A path below /run/netns is a name; any other text that stands for no container is a missing one."""
+    return _references.container("container", "name", text) if text.startswith("/") else text
 
 
 def results(names, found):

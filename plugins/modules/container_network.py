@@ -334,6 +334,12 @@ EXAMPLES = r"""
         internal: true
         connected: [web, db]
 
+- name: Connect containers that others run
+  bridgework.network.container_network:
+    name: net-test
+    connected: [docker:shop, unit:nginx.service, machine:build]
+    appends: true
+
 - name: Put containers into VLAN 10 of the network that the host is in, several subnets there included
   bridgework.network.container_network:
     name: lab-vlan10

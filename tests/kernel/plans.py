@@ -48,6 +48,16 @@ CHANGED_NETWORKS: Task = (
         ]
     },
 )
+ON_PARENT: Task = (
+    "container_network",
+    {
+        "name": "lan",
+        "driver": "macvlan",
+        "driver_options": {"parent": "eth0", MTU: 1400},
+        "ipam_config": [{"subnet": "192.0.2.0/24", "gateway": "192.0.2.1"}],
+        "connected": ["web", "db"],
+    },
+)
 CONTAINERS: Task = (
     "netns_bridge",
     {
@@ -99,6 +109,7 @@ class Scenario:
 SCENARIOS = (
     Scenario("first networks", (), NETWORKS),
     Scenario("first containers", (), CONTAINERS),
+    Scenario("network on a parent", (), ON_PARENT),
     Scenario("ports", (NETWORKS,), PORTS),
     Scenario("change of networks", (NETWORKS,), CHANGED_NETWORKS),
     Scenario("change of containers", (CONTAINERS,), CHANGED_CONTAINERS),

@@ -34,7 +34,7 @@ def scenarios(*names: str) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("scenario", chosen, ids=lambda each: each.name)
 
 
-@scenarios("first networks", "ports", "change of networks", "change of containers", "prune")
+@scenarios("first networks", "network on a parent", "ports", "change of networks", "change of containers", "prune")
 def test_same_task_finishes_what_a_killed_one_began(drivers: Sequence[Driver], scenario: Scenario) -> None:
     with fresh_host(drivers[0]) as managed:
         carry_out(managed, (*scenario.before, scenario.task))
@@ -59,7 +59,7 @@ def comparable(managed: Managed) -> Snapshot:
     return {key: "there" if key.startswith("name ") else value for key, value in found.items()}
 
 
-@scenarios("first networks", "change of containers")
+@scenarios("first networks", "network on a parent", "change of containers")
 def test_nothing_is_leaked_where_the_next_task_wants_something_else(
     drivers: Sequence[Driver], scenario: Scenario
 ) -> None:

@@ -105,7 +105,7 @@ def test_overlap_is_refused_and_the_other_network_named(managed: Managed, subnet
         ({"name": "a'b\""}, "is not a valid name"),
         ({"name": "a" * 129}, "is too long"),
         ({"name": "host"}, "is predefined"),
-        ({"name": "a", "driver": "macvlan"}, 'driver "macvlan"'),
+        ({"name": "a", "driver": "overlay"}, 'driver "overlay"'),
         ({"name": "a", "driver_options": {"no.such": 1}}, 'driver_options "no.such=1" is unknown'),
         ({"name": "a", "driver_options": {NAME: "a-name-of-16-ch."}}, "too long for an interface"),
         ({"name": "a", "driver_options": {MTU: 70000}}, "is not an MTU"),

@@ -90,6 +90,9 @@ class FakeFacts:
     def namespace_inode(self, container: str) -> int | None:
         return self.inodes.get(container)
 
+    def namespace_path(self, container: str) -> str:
+        return f"/run/netns/{container}"
+
     def routes_in(self, container: str) -> Sequence[Route]:
         return ()
 

@@ -535,6 +535,19 @@ class TestChangeInPlace:
         [item] = blue.network(blue["blue"].id[:length], internal=True)
         assert (item.name, blue["blue"].internal, list(blue.state.networks)) == ("blue", True, ["blue"])
 
+    @pytest.mark.parametrize("given", [("10.1.0.0/24", "10.0.0.0/24"), ("10.1.0.0/24",)])
+    def test_subnets_that_are_there_may_be_told_in_any_order_and_in_part(
+        self, host: Declaration, given: tuple[str, ...]
+    ) -> None:
+        def make(*subnets: str) -> None:
+            blocks = [{"subnet": subnet} for subnet in subnets]
+            host.network("lan", driver="macvlan", ipam_config=blocks)
+
+        make("10.0.0.0/24", "10.1.0.0/24")
+        before = host["lan"]
+        make(*given)
+        assert host["lan"] == before
+
     def test_id_and_creation_date_stay(self, blue: Declaration) -> None:
         before = blue["blue"]
         blue.facts.now = "2025-02-02T00:00:00.000000Z"

@@ -94,6 +94,6 @@ def chosen(subject: str, name: str, options: Mapping[str, str]) -> Driver:
                 "driver_options",
                 f"{key}={value}",
                 f"is for the driver {owners}, and this network's is {name}",
-                did_you_mean(key, tuple(driver.options)),
+                "use one of: " + ", ".join(driver.options),
             )
     return driver

@@ -82,12 +82,14 @@ def with_kept(subject: str, spec: NetworkSpec, existing: Network) -> tuple[Mappi
     """The blocks of a configuration: keys that were left out stay, and so do the blocks of a family that was."""
     kept = {block.subnet: as_config(block) for block in existing.ipam}
     given = [{key: value for key, value in each.items() if value is not None} for each in spec.ipam_config or ()]
-    subnets = [str(_validate.network(subject, "subnet", each["subnet"])) if "subnet" in each else "" for each in given]
-    families = {":" in subnet for subnet in subnets}
-    return (
-        *({**kept.get(subnet, {}), **each} for subnet, each in zip(subnets, given)),
-        *(config for subnet, config in kept.items() if (":" in subnet) not in families),
-    )
+    for each in given:
+        if "subnet" in each:
+            each["subnet"] = str(_validate.network(subject, "subnet", each["subnet"]))
+    asked = [{**kept.get(each.get("subnet"), {}), **each} for each in given]
+    if all(each in kept.values() for each in asked):
+        return tuple(kept.values())
+    families = {":" in str(each.get("subnet")) for each in asked}
+    return (*asked, *(each for subnet, each in kept.items() if (":" in subnet) not in families))
 
 
 def configuration(facts: Facts, subject: str, spec: NetworkSpec, identity: str) -> Network:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .. import _options, _validate
+from .. import _options, _references, _validate
 from .._drivers import DEFAULT
 from .._errors import InUse, InvalidInput, listed, quoted
 from .._facts import Facts
@@ -19,6 +19,7 @@ from .._model import (
     PREDEFINED_NETWORKS,
     Container,
     Network,
+    is_reference,
 )
 from .._state import State
 from . import Item, networks
@@ -53,12 +54,12 @@ class ContainerSpec:
     def from_params(cls, params: Mapping[str, Any]) -> ContainerSpec:
         name = params["name"]
         subject = f"container {quoted(name)}"
-        _validate.name(subject, "name", name)
+        name = _references.container(subject, "name", name)
         mode = _validate.choice(subject, "mode", params.get("mode") or "bridge", MODES)
         target = params.get("target")
         state = params.get("state") or "present"
         if state == "present":
-            _check_target(subject, name, mode, target)
+            target = _checked_target(subject, name, mode, target)
             _check_mode_options(subject, mode, params)
         sysctls = params.get("sysctls")
         return cls(
@@ -192,7 +193,10 @@ def _assumptions(state: State, facts: Facts, spec: BridgeSpec) -> dict[str, str]
         each.name: f'container "{each.name}": there is no container {quoted(each.target)} yet; '
         "check mode takes it that an earlier task makes it"
         for each in spec.containers
-        if each.target is not None and each.target not in known and not facts.has_namespace(each.target)
+        if each.target is not None
+        and each.target not in known
+        and not is_reference(each.target)
+        and not facts.has_namespace(each.target)
     }
 
 
@@ -294,7 +298,7 @@ def _resolve_target(state: State, facts: Facts, spec: ContainerSpec) -> None:
     """The target exists, and following targets never leads back here."""
     target = str(spec.target)
     if target not in state.containers:
-        if not facts.has_namespace(target) and not facts.check_mode:
+        if not is_reference(target) and not facts.has_namespace(target) and not facts.check_mode:
             raise InvalidInput(
                 f'container "{spec.name}"',
                 "target",
@@ -302,7 +306,7 @@ def _resolve_target(state: State, facts: Facts, spec: ContainerSpec) -> None:
                 "is no container on this host",
                 "declare that container first",
             )
-        new_container(state, facts, target, "none")
+        new_container(state, facts, target, "bridge" if is_reference(target) else "none")
     seen = [spec.name]
     while target is not None:
         if target in seen:
@@ -321,20 +325,25 @@ def _leads_back(spec: ContainerSpec) -> InvalidInput:
     )
 
 
-def _check_target(subject: str, name: str, mode: str, target: str | None) -> None:
+def _checked_target(subject: str, name: str, mode: str, target: str | None) -> str | None:
+    if mode != "bridge" and is_reference(name):
+        raise InvalidInput(
+            subject, "mode", mode, "can't be that of a container that somebody else runs", "use mode bridge"
+        )
     if mode != "container":
         if target is not None:
             raise InvalidInput(
                 subject, "target", target, f"is given with mode {mode}", "use mode container, or leave it out"
             )
-        return
+        return None
     if not target:
         raise InvalidInput(
             subject, "mode", mode, "is given without a target", "name the container to share with in target"
         )
-    _validate.name(subject, "target", target)
+    target = _references.container(subject, "target", target)
     if target == name:
         raise InvalidInput(subject, "target", target, "is the container itself", "name another container")
+    return target
 
 
 def _check_mode_options(subject: str, mode: str, params: Mapping[str, Any]) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .. import _ipam, _options, _validate
+from .. import _ipam, _options, _references, _validate
 from .._drivers import driver_of
 from .._errors import InUse, InvalidInput, quoted
 from .._facts import Facts
@@ -35,7 +35,7 @@ class EndpointSpec:
 
     @classmethod
     def from_params(cls, subject: str, params: Mapping[str, Any], container_option: str = "container") -> EndpointSpec:
-        container = _validate.name(subject, container_option, params[container_option])
+        container = _references.container(subject, container_option, params[container_option])
         where = f'{subject}: endpoint of "{container}"'
         mac, aliases = params.get("mac_address"), params.get("aliases")
         links, link_local, opts = params.get("links"), params.get("link_local_ips"), params.get("driver_opts")
@@ -75,6 +75,7 @@ def new_container(state: State, facts: Facts, name: str, mode: str, target: str 
         mode=mode,
         created=facts.now,
         target=target,
+        anchor=facts.namespace_inode(name) if name.startswith("pid:") else None,
     )
     state.containers[name] = container
     return container

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .. import _drivers, _ipam, _options, _validate
+from .. import _drivers, _ipam, _options, _references, _validate
 from .._drivers import driver_of
 from .._drivers.bridge import device_of
 from .._errors import BridgeworkError, InUse, InvalidInput, quoted
@@ -88,7 +88,7 @@ class NetworkSpec:
 
 
 def _names(subject: str, option: str, values: Sequence[str]) -> tuple[str, ...]:
-    return tuple(_validate.name(subject, option, value) for value in _validate.words(values))
+    return tuple(_references.container(subject, option, value) for value in _validate.words(values))
 
 
 def apply_networks(state: State, facts: Facts, specs: Sequence[NetworkSpec]) -> list[Item]:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .. import _ipam, _options, _portspec, _validate
+from .. import _ipam, _options, _portspec, _references, _validate
 from .._drivers import driver_of
 from .._errors import InUse, InvalidInput, quoted
 from .._facts import Facts, Listener
@@ -34,7 +34,7 @@ class MappingSpec:
     def from_params(cls, params: Mapping[str, Any]) -> MappingSpec:
         container = params["container"]
         subject = f"port mapping of {quoted(container)}"
-        _validate.name(subject, "container", container)
+        container = _references.container(subject, "container", container)
         ports = _portspec.parse_published(subject, _validate.words(params.get("published_ports")))
         exposed = _portspec.parse_exposed(subject, _validate.words(params.get("exposed_ports")))
         if params.get("publish_all_ports"):

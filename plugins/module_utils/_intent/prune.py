@@ -12,7 +12,7 @@ from .. import _validate
 from .._errors import InvalidInput, did_you_mean, listed
 from .._facts import Facts
 from .._labels import has_labels
-from .._model import Container, Network
+from .._model import Container, Network, is_reference
 from .._state import State
 from .._timespec import is_before, is_point_in_time
 from . import Item
@@ -98,6 +98,8 @@ def _prune_containers(state: State, facts: Facts, spec: PruneSpec, pruned: Prune
 
 
 def _why_container_stays(state: State, facts: Facts, name: str) -> str | None:
+    if is_reference(name):
+        return "it is somebody else's, and is forgotten with the last that is declared of it"
     if _is_on_host(state, name):
         return "it is a handle on the host's own namespace"
     sharers = state.sharers_of(name)

@@ -51,13 +51,16 @@ def updated_blocks(
         if present and version not in configs:
             blocks += present
             continue
+        asked: list[IpamBlock] = []
         for config in configs.get(version, [{}]):
             block = _named_by(subject, config, present)
             if block is None:
-                blocks.append(_first_block(state, facts, subject, spec, driver, version, config, blocks))
+                asked.append(_first_block(state, facts, subject, spec, driver, version, config, [*blocks, *asked]))
             else:
-                blocks.append(_updated_block(subject, block, config))
-            _refuse_reserving_used(state, subject, existing.name, blocks[-1])
+                asked.append(_updated_block(subject, block, config))
+            _refuse_reserving_used(state, subject, existing.name, asked[-1])
+        # Neither order nor others matter where all that is asked for is there; so docker_network has it.
+        blocks += present if all(each in present for each in asked) else asked
     return tuple(blocks)
 
 

@@ -96,6 +96,9 @@ class HostFacts:
     def namespace_inode(self, container: str) -> int | None:
         return self._namespaces.inode(container)
 
+    def namespace_path(self, container: str) -> str:
+        return self._namespaces.place(container)
+
     def routes_in(self, container: str) -> Sequence[Route]:
         if not self.has_namespace(container):
             return []

@@ -1,18 +1,24 @@
 # SPDX-FileCopyrightText: Bridgework contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Named network namespaces, compatible with ``ip netns``: a name is an nsfs file mounted below /run/netns."""
+"""Network namespaces by container: named ones, compatible with ``ip netns``, and those that others run.
+
+A name is an nsfs file mounted below /run/netns. What a reference leads to is asked once, and held open since.
+"""
 
 from __future__ import annotations
 
 import ctypes
 import errno
+import fcntl
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 
 from .._errors import KernelError
 from .._hostconfig import HOST
+from .._model import is_reference
+from .runtimes import NotFound, locate
 
 DIRECTORY = "/run/netns"
 OWN = "/proc/thread-self/ns/net"
@@ -21,6 +27,7 @@ OWN = "/proc/thread-self/ns/net"
 CLONE_NEWNET = 0x40000000
 MS_BIND, MS_REC, MS_SHARED = 0x1000, 0x4000, 0x100000
 MNT_DETACH, UMOUNT_NOFOLLOW = 2, 8
+NS_GET_NSTYPE = 0xB703  # include/uapi/linux/nsfs.h
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -31,10 +38,40 @@ class Namespaces:
     def __init__(self) -> None:
         self._host = os.open(OWN, os.O_RDONLY | os.O_CLOEXEC)
         self._removed: dict[str, int] = {}
+        self._referred: dict[str, int | NotFound] = {}
+        self._places: dict[str, str] = {}
 
     def close(self) -> None:
-        for descriptor in (self._host, *self._removed.values()):
+        referred = (each for each in self._referred.values() if isinstance(each, int))
+        for descriptor in (self._host, *self._removed.values(), *referred):
             os.close(descriptor)
+
+    def look_up(self, containers: Iterable[str]) -> None:
+        """Ask for all references among them at once, which is cheaper than one by one."""
+        unknown = [name for name in containers if is_reference(name) and name not in self._referred]
+        for reference, answer in locate(unknown).items():
+            self._referred[reference] = answer if isinstance(answer, NotFound) else _opened(answer)
+            self._places[reference] = "" if isinstance(answer, NotFound) else answer
+
+    def place(self, name: str) -> str:
+        """The file that stands for a container's namespace, as others may open it; empty where there is none."""
+        self.look_up([name])
+        return self._places.get(name, "" if is_reference(name) else path(name))
+
+    def why_missing(self, reference: str) -> str:
+        """Why there is no namespace behind a reference, and the way out."""
+        self.look_up([reference])
+        return str(self._referred[reference])
+
+    def path(self, name: str) -> str:
+        """The file that stands for a container's namespace. Raises FileNotFoundError where a reference has none."""
+        if not is_reference(name):
+            return path(name)
+        self.look_up([name])
+        found = self._referred[name]
+        if isinstance(found, NotFound):
+            raise FileNotFoundError(errno.ENOENT, str(found))
+        return f"/proc/self/fd/{found}"
 
     @contextmanager
     def inside(self, name: str) -> Iterator[None]:
@@ -61,7 +98,7 @@ class Namespaces:
     @contextmanager
     def descriptor(self, name: str) -> Iterator[int]:
         """An open file descriptor of the namespace."""
-        descriptor = os.open(path(name), os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(self.path(name), os.O_RDONLY | os.O_CLOEXEC)
         try:
             yield descriptor
         finally:
@@ -72,7 +109,7 @@ class Namespaces:
         if name == HOST:
             return os.fstat(self._host).st_ino
         try:
-            found = os.stat(path(name))
+            found = os.stat(self.path(name))
         except FileNotFoundError:
             return None
         return found.st_ino if found.st_dev == os.fstat(self._host).st_dev else None
@@ -96,7 +133,7 @@ class Namespaces:
     def attach(self, name: str, to: str) -> None:
         """The name becomes a handle on the namespace of another name, or on the host's own."""
         with self._room(name):
-            _mount(OWN if to == HOST else path(to), path(name))
+            _mount(OWN if to == HOST else self.path(to), path(name))
 
     def remove(self, name: str, keep: bool) -> None:
         """The name is gone; the namespace goes with its last user. ``keep``: unless this object brings it back."""
@@ -137,7 +174,23 @@ class Namespaces:
 
 
 def path(name: str) -> str:
+    """Where a name is, which is no reference."""
     return os.path.join(DIRECTORY, name)
+
+
+def _opened(place: str) -> int | NotFound:
+    """The namespace that a file stands for, held open."""
+    try:
+        descriptor = os.open(place, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        return NotFound(f"{place} can't be opened ({error.strerror}); see whether it is still there")
+    try:
+        if fcntl.ioctl(descriptor, NS_GET_NSTYPE) == CLONE_NEWNET:
+            return descriptor
+    except OSError:
+        pass
+    os.close(descriptor)
+    return NotFound(f"{place} is not a network namespace; name the file of one")
 
 
 def _mount(source: str, target: str, flags: int = MS_BIND) -> None:

@@ -95,7 +95,7 @@ class Netlink:
 
     def add_link(self, link: Link) -> None:
         """A link that is no pair; one on a link of the host's is born in its namespace."""
-        settings: dict[str, Any] = {"kind": link.kind, "ifname": link.name, **_variant(link)}
+        settings: dict[str, Any] = {"kind": link.kind, "ifname": link.birth_name, **_variant(link)}
         if link.mac:
             settings["address"] = link.mac
         if link.lower:
@@ -105,7 +105,9 @@ class Netlink:
                 settings["net_ns_fd"] = stack.enter_context(self._namespaces.descriptor(link.namespace))
             what = f'create {link.kind} "{link.name}"' + (f' on "{link.lower}"' if link.lower else "")
             self._ask(HOST, what, lambda ip: ip.link("add", **settings), container=link.namespace)
-        index = self._index(link.namespace, link.name)
+        index = self._index(link.namespace, link.birth_name)
+        if link.birth_name != link.name:
+            self._set(link, index, ifname=link.name)
         sizes = {} if link.mtu is None else {"mtu": link.mtu}
         # One that is born with its MTU loses it with its last port; one that is set stays (net/bridge/br_device.c).
         self._set(link, index, ifalias=link.owner, state="up" if link.up else "down", **sizes)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from .._firewall import Backend
 from .._hostconfig import HOST, OWNER_PREFIX, STALE, Address, HostConfig, Link, Namespace, Route, Sysctl
 from .._ledger import Ledger
+from .._model import is_reference
 from . import Kernel
 from .netlink import has_distant_lower, other_names, read_link
 
@@ -23,7 +24,7 @@ class Scope:
 
     Of addresses and routes only these are ours; of links those that bear our mark or whose other end does, and those
     that an unfinished run announced. ``homes`` says in whose container the inner end belongs, by the mark of a pair;
-    ``lowers`` what links are on, by their keys.
+    ``lowers`` what links are on, by their keys; ``anchors`` which inodes containers have, by name.
     """
 
     namespaces: frozenset[str]
@@ -34,6 +35,7 @@ class Scope:
     links: frozenset[tuple[str, str]]
     homes: Mapping[str, str]
     lowers: Mapping[tuple[str, str], frozenset[str]]
+    anchors: Mapping[str, int]
     addresses: frozenset[Address]
     routes: frozenset[Route]
     routed: frozenset[str]  # the namespaces of these routes
@@ -59,6 +61,12 @@ class Scope:
                 link.owner: link.namespace for config in configs for link in config.links.values() if link.namespace
             },
             lowers=_lowers(configs),
+            anchors={
+                space.name: space.anchor
+                for config in configs
+                for space in config.namespaces.values()
+                if space.anchor is not None
+            },
             addresses=frozenset(Address(*row[1:]) for row in pending).union(*(config.addresses for config in configs)),
             routes=routes,
             routed=frozenset(route.namespace for route in routes),
@@ -105,7 +113,12 @@ class _Seen:
 def observe(kernel: Kernel, scope: Scope, backend: Backend) -> HostConfig:
     """The host's configuration within the scope."""
     inodes = {name: kernel.namespaces.inode(name) for name in (HOST, *scope.namespaces)}
-    behind = {name: _behind(scope, name, inodes) for name in sorted(scope.namespaces) if inodes[name] is not None}
+    absent = _absent(kernel, scope, inodes)
+    behind = {
+        name: _behind(scope, name, inodes)
+        for name in sorted(scope.namespaces)
+        if inodes[name] is not None and name not in absent
+    }
     unwanted = {name for name in scope.ledger.namespaces if name not in scope.wanted}
     behind.update((name, STALE) for name in sorted(unwanted) if kernel.namespaces.is_empty(name))
     looked_into = [HOST, *sorted(name for name, of in behind.items() if of is None)]
@@ -128,7 +141,29 @@ def observe(kernel: Kernel, scope: Scope, backend: Backend) -> HostConfig:
         firewall=firewall,
         ports=backend.published(firewall),
         interfaces=frozenset(seen.interfaces.values()),
+        absent=absent,
     )
+
+
+def _absent(kernel: Kernel, scope: Scope, inodes: Mapping[str, int | None]) -> dict[str, str]:
+    """The containers that others run without a namespace that could be theirs alone, with the reason."""
+    found = {}
+    holders: dict[int | None, str] = {}
+    for name in sorted(inodes, key=is_reference):
+        if not is_reference(name):
+            if name not in scope.targets:  # a handle's namespace is another's
+                holders.setdefault(inodes[name], name)
+        elif inodes[name] is None:
+            found[name] = kernel.namespaces.why_missing(name)
+        elif scope.anchors.get(name, inodes[name]) != inodes[name]:
+            found[name] = "that process has ended, and another has its number; disconnect it"
+        elif inodes[name] == inodes[HOST]:
+            found[name] = "it is in the host's own namespace; run it with one of its own"
+        elif inodes[name] in holders:
+            found[name] = f'it is in the namespace of container "{holders[inodes[name]]}"; name that one instead'
+        else:
+            holders[inodes[name]] = name
+    return found
 
 
 def _behind(scope: Scope, name: str, inodes: Mapping[str, int | None]) -> str | None:

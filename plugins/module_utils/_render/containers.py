@@ -10,7 +10,10 @@ from .._state import State
 
 
 def render_namespaces(state: State) -> dict[str, Namespace]:
-    return {name: Namespace(name, _behind(state, container)) for name, container in state.containers.items()}
+    return {
+        name: Namespace(name, _behind(state, container), anchor=container.anchor)
+        for name, container in state.containers.items()
+    }
 
 
 def _behind(state: State, container: Container):
