@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 
 from . import _validate
-from ._errors import InvalidInput, did_you_mean
+from ._errors import InvalidInput, did_you_mean, quoted
 
 # What follows the colon: a process ID, or a name as the runtime has it.
 KINDS = {
@@ -38,7 +38,7 @@ def container(subject: str, option: str, value: str | None) -> str:
     kind, _colon, rest = value.partition(":")
     if kind not in KINDS:
         remedy = did_you_mean(kind, tuple(KINDS))
-        raise InvalidInput(subject, option, value, f'is a reference of an unknown kind, "{kind}"', remedy)
+        raise InvalidInput(subject, option, value, f"is a reference of an unknown kind, {quoted(kind)}", remedy)
     if not KINDS[kind].fullmatch(rest) or len(value) > LENGTH:
         example = {"pid": "pid:4711", "unit": "unit:nginx.service"}.get(kind, f"{kind}:web")
         raise InvalidInput(subject, option, value, "is not a valid reference", f'write it like "{example}"')
