@@ -20,6 +20,7 @@ from ansible_collections.bridgework.network.plugins.module_utils._hostconfig imp
     Route,
     Sysctl,
 )
+from ansible_collections.bridgework.network.plugins.module_utils._model import WILDCARDS
 from ansible_collections.bridgework.network.plugins.module_utils._plan import CREATE, DELETE, UPDATE, Plan, Step
 
 UNFINISHED = OWNER_PREFIX + "unfinished"
@@ -35,7 +36,7 @@ class Refused(Exception):
 
 @dataclass(eq=False)
 class Interface:
-    """A link as the kernel has it: it knows its namespace, master and peer by identity, not by name."""
+    """A link as the kernel has it: it knows its namespace, master, peer and lower by identity, not by name."""
 
     space: Space
     name: str
@@ -47,6 +48,8 @@ class Interface:
     master: Interface | None = None
     hairpin: bool = False
     peer: Interface | None = None
+    lower: Interface | None = None
+    variant: str = ""
     addresses: list[str] = field(default_factory=list)
     sysctls: dict[str, str] = field(default_factory=lambda: dict(LINK_SYSCTLS))
 
@@ -87,6 +90,10 @@ class SimulatedHost:
             (Sysctl, UPDATE): self._write,
         }
 
+    def plug(self, name: str) -> None:
+        """An interface that the host has of its own."""
+        self.host.links[name] = Interface(self.host, name, "", "", 1500, next(self._macs), up=True)
+
     @classmethod
     def holding(cls, config: HostConfig) -> SimulatedHost:
         """A host that holds a configuration; what is not owned in it is foreign."""
@@ -96,7 +103,7 @@ class SimulatedHost:
             if not space.owned:
                 host.owned.remove(space.name)
                 host.names[space.name].loopback_up = True
-        for link in sorted(config.links.values(), key=lambda each: each.kind != "bridge"):
+        for link in sorted(config.links.values(), key=lambda each: not each.is_base):
             if link.name not in host.names[link.namespace].links:
                 host._create_link(Step(CREATE, after=link, peer=config.links.get(link.peer)))
         for address in config.addresses:
@@ -198,6 +205,8 @@ class SimulatedHost:
             peer=(places[0], peer.name) if joined and places else None,
             hairpin=interface.hairpin,
             up=interface.up,
+            lower=interface.lower.name if interface.lower else None,
+            variant=interface.variant,
         )
 
     def _is_pair(self, one: Interface, other: Interface, namespace: str) -> bool:
@@ -252,7 +261,11 @@ class SimulatedHost:
     def _add(self, link: Link) -> Interface:
         space = self._space(link.namespace)
         require(link.name not in space.links, f"{link.namespace}/{link.name} exists")
-        made = Interface(space, link.name, link.kind, link.owner, link.mtu, link.mac or next(self._macs), link.up)
+        lower = None if link.lower is None else self._interface(HOST, link.lower)
+        mtu = link.mtu or (1500 if lower is None else lower.mtu)
+        require(lower is None or mtu <= lower.mtu, f"{link.lower} takes no such packets")
+        made = Interface(space, link.name, link.kind, link.owner, mtu, link.mac or next(self._macs), link.up)
+        made.lower, made.variant = lower, link.variant
         if link.master is not None:
             made.master, made.hairpin = self._bridge(link.namespace, link.master), link.hairpin
         space.links[link.name] = made
@@ -266,7 +279,9 @@ class SimulatedHost:
     def _change_link(self, step: Step) -> None:
         after, interface = step.after, self._interface(*step.after.key)
         require(interface.kind == after.kind, "another kind of link")
-        interface.mtu, interface.owner = after.mtu, after.owner
+        require(self._link(after.namespace, interface).becomes(after), "a change that is for a new link")
+        interface.mtu, interface.owner = after.mtu or interface.mtu, after.owner
+        interface.variant = after.variant
         interface.mac = after.mac or interface.mac
         master = self._bridge(after.namespace, after.master) if after.master else None
         if interface.master is not master:
@@ -285,6 +300,10 @@ class SimulatedHost:
     def _destroy(self, interface: Interface) -> None:
         del interface.space.links[interface.name]
         self._drop_routes(interface)
+        spaces = [*self.names.values(), *self._removed.values()]
+        for upper in [each for space in spaces for each in space.links.values() if each.lower is interface]:
+            if upper.name in upper.space.links:
+                self._destroy(upper)
         for port in interface.space.links.values():
             if port.master is interface:
                 port.master, port.hairpin = None, False
@@ -315,7 +334,8 @@ class SimulatedHost:
     def _replace_route(self, step: Step) -> None:
         route = step.after
         interface = self._interface(route.namespace, route.link)
-        on_link = any(ipaddress.ip_address(route.gateway) in subnet(each) for each in interface.addresses)
+        on_link = route.gateway in WILDCARDS
+        on_link |= any(ipaddress.ip_address(route.gateway) in subnet(each) for each in interface.addresses)
         require(interface.up and on_link, f"{route.gateway} is unreachable")
         self.names[route.namespace].routes[route.destination] = (interface, route.gateway)
 

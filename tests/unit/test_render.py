@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from unit.simulated_host import SimulatedHost
-from unit.support import Declaration
+from unit.support import Declaration, FakeFacts
 
 from ansible_collections.bridgework.network.plugins.module_utils._errors import BridgeworkError
+from ansible_collections.bridgework.network.plugins.module_utils._facts import Interface
 from ansible_collections.bridgework.network.plugins.module_utils._firewall.iptables import Iptables
 from ansible_collections.bridgework.network.plugins.module_utils._hostconfig import (
     HOST,
@@ -167,6 +168,23 @@ TASKS = st.one_of(
     ),
     st.fixed_dictionaries(
         {
+            "task": st.just("network"),
+            "name": NETWORKS,
+            "driver": st.sampled_from(["macvlan", "ipvlan"]),
+            "driver_options": st.fixed_dictionaries(
+                {},
+                optional={
+                    "parent": st.sampled_from(["eth0", "eth1", "eth1.10"]),
+                    "macvlan_mode": st.sampled_from(["private", "passthru"]),
+                    MTU: st.just(1400),
+                },
+            ),
+            "connected": st.lists(CONTAINERS, unique=True),
+            "force": FLAGS,
+        },
+    ),
+    st.fixed_dictionaries(
+        {
             "task": st.just("bridge"),
             "containers": st.lists(
                 st.fixed_dictionaries(
@@ -210,7 +228,10 @@ def run(declared: Declaration, task: dict[str, Any]) -> None:
 @settings(max_examples=150)
 @given(st.lists(TASKS, max_size=8))
 def test_host_follows_any_sequence_of_tasks_and_ends_up_clean(tasks: list[dict[str, Any]]) -> None:
-    declared, simulated = Declaration(), SimulatedHost()
+    uplinks = {name: Interface("", is_up=True, mtu=1500) for name in ("eth0", "eth1")}
+    declared, simulated = Declaration(FakeFacts(links=uplinks)), SimulatedHost()
+    for name in uplinks:
+        simulated.plug(name)
     empty = held(declared)
     last = empty
     removal = [
@@ -232,4 +253,4 @@ def test_host_follows_any_sequence_of_tasks_and_ends_up_clean(tasks: list[dict[s
         assert not make_plan(wanted, simulated.observe(wanted, last)), "and finds nothing to do"
         last = wanted
     assert simulated.observe(empty) == empty
-    assert list(simulated.names) == [HOST] and not simulated.host.links and not simulated.host.routes
+    assert list(simulated.names) == [HOST] and [*simulated.host.links] == [*uplinks] and not simulated.host.routes
