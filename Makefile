@@ -22,7 +22,7 @@ export MOLECULE_COMMAND_BORDERS := false
 export REUSE_ENCODING_MODULE := charset_normalizer
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint unit kernel fuzz vm integration molecule clean setup setup-demo setup-dev
+.PHONY: help demo test lint unit kernel fuzz compare vm integration molecule clean setup setup-demo setup-dev
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1 \t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -52,6 +52,10 @@ fuzz: setup ## long random sequences of calls against a reference; EXAMPLES=300 
 
 vm: setup ## what needs another kernel than this machine's, in a virtual machine (root)
 	@scripts/vm
+
+compare: setup ## the same playbook against a real Docker daemon and here, in .cache/docker (root)
+	@tests/compare/setup
+	@pytest -q tests/compare
 
 integration: setup ## each module through ansible-playbook (root)
 	@tests/integration/run

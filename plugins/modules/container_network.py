@@ -223,7 +223,8 @@ options:
   connected:
     description:
       - Names of containers that are connected. Others are disconnected, unless O(appends) is set.
-      - Left out, endpoints that exist and are not mentioned stay.
+      - Left out or empty, it says nothing, as in C(community.docker.docker_network). The last container is disconnected
+        by O(endpoints[].state=absent).
     type: list
     elements: str
     aliases: [containers]

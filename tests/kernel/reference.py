@@ -187,7 +187,7 @@ class Reference:
         coming = [each for each in endpoints if each.get("state") != "absent"]
         if leaving.intersection(connected or ()):
             raise Refused("it is connected and not")
-        if connected is not None and not spec.get("appends"):
+        if connected and not spec.get("appends"):
             leaving |= {*self.on(name)} - {*connected} - {each["container"] for each in coming}
         for container in leaving:
             self.endpoints.pop((name, container), None)

@@ -177,7 +177,7 @@ def test_container_on_two_networks_leaves_by_the_first(lab: Lab, managed: Manage
     assert managed.address("web", "eth0") != managed.address("web", "eth1")
     assert default_routes(managed, "web") == [("172.17.0.1", "eth0")]
     assert managed.host.ping(REMOTE, netns="web")
-    managed.container_network(name="one", connected=[])
+    managed.container_network(name="one", endpoints=[{"container": "web", "state": "absent"}])
     assert default_routes(managed, "web") == [("172.18.0.1", "eth1")]
     assert managed.host.ping(REMOTE, netns="web")
 

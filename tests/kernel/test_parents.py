@@ -90,7 +90,9 @@ def test_several_subnets_of_a_family(lab: Lab, managed: Managed, kind: str) -> N
     assert "default via 10.2.0.1" in managed.sh("ip route show default", "b")
     managed.container_network(name="lan", endpoints=[{"container": "c", "ipv4_address": "10.2.0.9"}])
     assert managed.address("c") == "10.2.0.9"
-    text = managed.container_network(name="lan", ipam_config=blocks[:1], fails=True)["msg"]
+    assert not managed.container_network(name="lan", ipam_config=blocks[:1])["changed"], "it is there, as asked for"
+    others = [blocks[0], {"subnet": "10.4.0.0/24"}]
+    text = managed.container_network(name="lan", ipam_config=others, fails=True)["msg"]
     assert 'would cut off container "b", container "c"' in text and "10.2.0.0/24" in text
     managed.container_network(name="lan", ipam_config=[*blocks, {"subnet": "10.3.0.0/24"}])
     overlapping = [*blocks, {"subnet": "10.2.0.128/25"}]
@@ -226,7 +228,9 @@ def test_interface_that_the_container_took_away_comes_back(lab: Lab, managed: Ma
     assert result["changed"]
     assert seen_by_peer(lab, managed, "web") == WEB
     assert managed.link("eth0", "mate")["mtu"] == 1300, "the kernel's to choose"
-    managed.container_network(name="lan", connected=[])
+    managed.container_network(
+        name="lan", endpoints=[{"container": "web", "state": "absent"}, {"container": "mate", "state": "absent"}]
+    )
     assert "eth0" not in managed.sh("ip -o link", "mate")
 
 

@@ -24,7 +24,7 @@ def test_networks_without_containers_go_and_the_others_say_why_they_stay(managed
             {"name": "used", "connected": ["web", "db"]},
         ]
     )
-    managed.container_network(name="left", connected=[])
+    managed.container_network(name="left", endpoints=[{"container": "web", "state": "absent"}])
     predicted = managed.network_prune(check=True)
     assert predicted["networks"] == ["empty", "left"]
     assert kept(predicted) == {

@@ -139,7 +139,7 @@ def test_number_that_came_to_another_process_is_not_taken_for_it(managed: Manage
         assert other == pid, "the kernel gave the number again"
         text = managed.container_network(name="net", fails=True, framed=False)["msg"]
         assert "that process has ended, and another has its number; disconnect it" in text
-        managed.container_network(name="net", connected=[])
+        managed.container_network(name="net", endpoints=[{"container": f"pid:{pid}", "state": "absent"}])
         assert inside(managed, pid, "ip -o link | wc -l").strip() == "1"
         managed.container_network(name="net", connected=[f"pid:{pid}"])
         assert inside(managed, pid, "ip -o link | wc -l").strip() == "2"

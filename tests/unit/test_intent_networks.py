@@ -365,7 +365,7 @@ class TestConnected:
             ({}, {"web", "db"}),
             ({"connected": ["web"]}, {"web"}),
             ({"connected": ["web", "cache"]}, {"web", "cache"}),
-            ({"connected": []}, set()),
+            ({"connected": []}, {"web", "db"}),
             ({"connected": ["cache"], "appends": True}, {"web", "db", "cache"}),
             ({"connected": [], "appends": True}, {"web", "db"}),
             ({"endpoints": [{"container": "cache"}]}, {"web", "db", "cache"}),
@@ -382,7 +382,7 @@ class TestConnected:
         assert blue.on("blue") == expected
 
     def test_disconnected_container_stays_declared(self, blue: Declaration) -> None:
-        blue.network("blue", connected=[])
+        blue.network("blue", endpoints=[{"container": "web", "state": "absent"}])
         assert blue.container("web").mode == "bridge"
 
     def test_those_who_stay_keep_their_addresses(self, blue: Declaration) -> None:

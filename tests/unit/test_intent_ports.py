@@ -451,7 +451,7 @@ class TestWarnings:
     def test_check_mode_trusts_earlier_tasks(self, arguments: dict[str, str], missing: str) -> None:
         host = a_host(check_mode=True)
         host.bridge({"name": "batch"})
-        host.networks({"name": "bridge", "connected": []})
+        host.networks({"name": "bridge", "endpoints": [{"container": "batch", "state": "absent"}]})
         (item,) = host.mappings({"published_ports": ["8000:80"], **arguments})
         assert item.warning == (
             f'port mapping of "{arguments["container"]}": {missing}; '

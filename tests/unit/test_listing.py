@@ -275,7 +275,7 @@ class TestFilters:
         assert names(host, filters={"type": "custom", "dangling": True, "driver": "null"}) == ["template"]
 
     def test_network_of_a_container_that_left_is_dangling(self, shop: Declaration) -> None:
-        shop.network("red", connected=[])
+        shop.network("red", endpoints=[{"container": "db", "state": "absent"}])
         assert names(shop, filters={"dangling": True}) == ["blue", "blue-lab", "red"]
 
 

@@ -54,7 +54,7 @@ def test_container_of_others_is_forgotten_with_the_last_that_is_said_of_it() -> 
     host = Declaration()
     host.network("blue", connected=["docker:web"])
     host.bridge({"name": "sidecar", "mode": "container", "target": "docker:web"})
-    host.network("blue", connected=[])
+    host.network("blue", endpoints=[{"container": "docker:web", "state": "absent"}])
     host.state.forget_idle_references()
     assert "docker:web" in host.state.containers, "it is still a target"
     host.bridge({"name": "sidecar", "state": "absent"})

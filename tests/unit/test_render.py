@@ -92,7 +92,7 @@ class TestDefaultRoute:
     def test_moves_to_the_next_network_when_the_first_goes(self, host: Declaration) -> None:
         host.network("front", connected=["web"])
         host.network("side", connected=["web"])
-        host.network("front", connected=[])
+        host.network("front", endpoints=[{"container": "web", "state": "absent"}])
         assert held(host).routes == {Route("web", "eth1", "default", host["side"].ipam[0].gateway)}
 
     def test_is_not_given_by_internal_networks(self, host: Declaration) -> None:

@@ -79,7 +79,8 @@ class NetworkSpec:
             internal=params.get("internal"),
             attachable=params.get("attachable"),
             labels=None if params.get("labels") is None else text_values(params["labels"]),
-            connected=None if connected is None else _names(subject, "connected", connected),
+            # An empty list says nothing, as with docker_network: it is what is left of an expression without a value.
+            connected=_names(subject, "connected", connected) if connected else None,
             appends=bool(params.get("appends")),
             endpoints=tuple(EndpointSpec.from_params(subject, each) for each in params.get("endpoints") or ()),
             force=bool(params.get("force")),
