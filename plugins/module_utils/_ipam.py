@@ -174,6 +174,12 @@ def block_of(network: Network, address: str) -> IpamBlock | None:
     return next((block for block in blocks if has_place_for(block.subnet, address)), None)
 
 
+def is_for_containers(network: Network, address: str) -> bool:
+    """Whether a container may have the address: there is a block for it, where it is not reserved."""
+    block = block_of(network, address)
+    return block is not None and address not in (block.gateway, *block.aux_addresses.values())
+
+
 def with_prefix(address: str, block: IpamBlock) -> str:
     """The address as interfaces have it, with the prefix length of its subnet."""
     return f"{address}/{block.subnet.partition('/')[2]}"

@@ -77,18 +77,34 @@ def test_network_without_addresses_is_layer_2_and_nothing_more(managed: Managed)
         ({"ipam_driver": "dhcp"}, 'ipam_driver "dhcp" is unknown; use one of: default, null'),
         ({"scope": "swarm"}, 'scope "swarm" is for clusters of Docker\'s; use local, or leave it out'),
         ({"ingress": True}, 'ingress "true" is for clusters'),
-        ({"name": "template", "config_only": False}, "differs from what the network is; remove the network first"),
-        ({"name": "plain", "config_only": True}, "differs from what the network is; remove the network first"),
-        ({"name": "plain", "config_from": "template"}, "differs from the present none; remove the network first"),
-        ({"name": "plain", "ipam_driver": "null"}, "differs from the present default; remove the network first"),
+        ({"name": "template", "config_only": False}, None),
+        ({"name": "plain", "config_only": True}, 'differs from what the network is and would cut off container "db"'),
+        (
+            {"name": "plain", "config_from": "template"},
+            'differs from the present none and would cut off container "db"',
+        ),
+        ({"name": "plain", "ipam_driver": "null"}, 'differs from the present default and would cut off container "db"'),
         ({"name": "template", "connected": ["web"]}, "is given with containers to connect"),
         ({"name": "plain", "config_only": False, "scope": "local", "ingress": False, "ipam_driver": "default"}, None),
     ],
 )
 def test_what_does_not_go_together_is_refused(managed: Managed, arguments: dict[str, Any], problem: str | None) -> None:
-    managed.run("container_network", networks=[TEMPLATE, {"name": "plain"}], framed=False)
+    managed.run("container_network", networks=[TEMPLATE, {"name": "plain", "connected": ["db"]}], framed=False)
     result = managed.container_network(**{"name": "new", **arguments}, fails=problem is not None)
     assert problem is None or problem in result["msg"], result["msg"]
+
+
+def test_network_of_another_kind_is_made_anew_where_that_cuts_off_nobody(managed: Managed) -> None:
+    managed.container_network(networks=[TEMPLATE, {"name": "net"}])
+    managed.container_network(name="net", config_from="template")
+    managed.container_network(name="net", connected=["web"])
+    assert managed.address("web").startswith("192.168.10.")
+    managed.container_network(name="net", ipam_driver="null", force=True)
+    assert not managed.link("eth0", "web")["addr_info"]
+    managed.container_network(name="net", ipam_driver="default", ipam_config=[{"subnet": "10.7.0.0/24"}], force=True)
+    assert managed.address("web") == "10.7.0.2"
+    managed.container_network(name="net", config_only=True, force=True)
+    assert "eth0" not in managed.sh("ip -o link", "web")
 
 
 def test_ports_of_a_container_without_ipv4_are_refused(managed: Managed) -> None:

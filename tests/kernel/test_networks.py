@@ -287,6 +287,16 @@ def test_change_in_place_does_not_break_a_connection(managed: Managed, change: d
     assert managed.link("eth0", "web")["ifindex"] == index, "the interface is the same"
 
 
+def test_gateway_takes_the_address_of_a_container_by_force(managed: Managed) -> None:
+    managed.container_network(name="net-test", ipam_config=[{"subnet": SUBNET}], connected=["web", "db"])
+    gateway = [{"subnet": SUBNET, "gateway": managed.address("web")}]
+    text = managed.container_network(name="net-test", ipam_config=gateway, fails=True)["msg"]
+    assert 'is in use by container "web"; choose another, or set force to give the container another address' in text
+    managed.container_network(name="net-test", ipam_config=gateway, force=True)
+    assert managed.address("web") == gateway[0]["gateway"].rpartition(".")[0] + ".1", "the lowest that is free now"
+    assert managed.host.ping(managed.address("db"), netns="web")
+
+
 def test_mtu_is_kept_without_containers(managed: Managed) -> None:
     network = managed.container_network(name="net-test", driver_options={MTU: 1400}, connected=["web"])["network"]
     managed.container_network(name="net-test", endpoints=[{"container": "web", "state": "absent"}])

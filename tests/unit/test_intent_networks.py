@@ -581,7 +581,7 @@ class TestChangeInPlace:
     ) -> None:
         with refused(
             f'network "blue": {option} "192.168.10.2" is in use by container "web"; '
-            "choose another, or give the container another address first"
+            "choose another, or set force to give the container another address"
         ):
             blue.network("blue", **block)
 

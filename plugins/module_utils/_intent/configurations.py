@@ -44,7 +44,7 @@ def inherited(state: State, subject: str, spec: NetworkSpec) -> NetworkSpec:
     if source is None or not source.config_only:
         problem = "is no network of this host" if source is None else "is not a network of configuration only"
         raise InvalidInput(subject, "config_from", spec.config_from, problem, "name one that was made with config_only")
-    _refuse_own(subject, spec, spec.config_from)
+    refuse_own(subject, spec, spec.config_from)
     return replace(
         spec,
         driver_options=source.options,
@@ -56,7 +56,8 @@ def inherited(state: State, subject: str, spec: NetworkSpec) -> NetworkSpec:
     )
 
 
-def _refuse_own(subject: str, spec: NetworkSpec, source: str) -> None:
+def refuse_own(subject: str, spec: NetworkSpec, source: str) -> None:
+    """What a network has from its configuration it has from nowhere else."""
     for option in INHERITED:
         given = getattr(spec, option)
         if given is not None and given != {} and given != ():
@@ -142,26 +143,15 @@ def configuration(facts: Facts, subject: str, spec: NetworkSpec, identity: str) 
     )
 
 
-def refuse_change(subject: str, existing: Network, spec: NetworkSpec) -> None:
-    """What a network is made from doesn't change under it."""
+def other_kind(existing: Network, spec: NetworkSpec) -> tuple[str, str, str] | None:
+    """What makes it another network than it is, if anything: the option, its value and what that differs from."""
     if spec.config_only is not None and spec.config_only != existing.config_only:
-        raise InUse(
-            subject,
-            "config_only",
-            str(spec.config_only).lower(),
-            "differs from what the network is",
-            "remove the network first",
-        )
-    if spec.config_from is not None and spec.config_from != existing.config_from:
-        raise InUse(
-            subject,
-            "config_from",
-            spec.config_from,
-            f"differs from the present {existing.config_from or 'none'}",
-            "remove the network first",
-        )
-    if existing.config_from is not None:
-        _refuse_own(subject, spec, existing.config_from)
+        return "config_only", str(spec.config_only).lower(), "what the network is"
+    if spec.config_from not in (None, existing.config_from):
+        return "config_from", str(spec.config_from), f"the present {existing.config_from or 'none'}"
+    if spec.ipam_driver not in (None, existing.ipam_driver) and not existing.config_only:
+        return "ipam_driver", str(spec.ipam_driver), f"the present {existing.ipam_driver}"
+    return None
 
 
 def refuse_in_use(state: State, network: Network) -> None:

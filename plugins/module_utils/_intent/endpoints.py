@@ -309,7 +309,7 @@ def _addresses(state: State, network: Network, container: str, spec: EndpointSpe
         mine = existing.address(version) if existing is not None else None
         if spec.address(version) is not None:
             found.append(_given_address(state, subject, network, container, version, spec))
-        elif mine is not None and _ipam.block_of(network, mine) is not None:
+        elif mine is not None and _ipam.is_for_containers(network, mine):
             found.append(mine)
         else:
             found.append(_lowest_address(state, network, version))

@@ -18,7 +18,15 @@ from .._references import named
 from .._settings import IPV6_MTU
 from .._state import State
 from . import Item
-from .configurations import configuration, inherited, refuse_change, refuse_clusters, refuse_in_use, with_kept
+from .configurations import (
+    configuration,
+    inherited,
+    other_kind,
+    refuse_clusters,
+    refuse_in_use,
+    refuse_own,
+    with_kept,
+)
 from .endpoints import EndpointSpec, connect, disconnect, on_trust, readdress, refit, vacate
 from .subnets import first_blocks, refuse_disruption, updated_blocks
 
@@ -143,11 +151,38 @@ def ensure(state: State, facts: Facts, spec: NetworkSpec) -> Network:
 
 def _declare(state: State, facts: Facts, spec: NetworkSpec) -> Network:
     existing = state.networks.get(spec.name)
+    if existing is not None and _makes_way(state, existing, spec):
+        existing = None
     network = _create(state, facts, spec) if existing is None else _update(state, facts, existing, spec)
     state.networks[network.name] = network
     if not network.config_only:
         refit(state, facts, network)
     return network
+
+
+def _makes_way(state: State, existing: Network, spec: NetworkSpec) -> bool:
+    """Whether the network was taken away to be made anew, as one of another kind."""
+    change = other_kind(existing, spec)
+    if change is None:
+        return False
+    refuse_in_use(state, existing)
+    users = [endpoint.container for endpoint in state.endpoints_on(existing.name)]
+    if users and not spec.force:
+        raise _cut_off(f'network "{existing.name}"', *change, users)
+    for user in users if spec.config_only else ():
+        disconnect(state, existing.name, user)
+    del state.networks[existing.name]
+    return True
+
+
+def _cut_off(subject: str, option: str, value: str, present: str, users: Sequence[str]) -> InUse:
+    return InUse(
+        subject,
+        option,
+        value,
+        f"differs from {present} and would cut off " + ", ".join(f'container "{user}"' for user in sorted(users)),
+        "set force to re-create their endpoints",
+    )
 
 
 def remove(state: State, reference: str, force: bool) -> str:
@@ -263,7 +298,8 @@ def _identity(state: State, facts: Facts, name: str) -> str:
 def _update(state: State, facts: Facts, existing: Network, spec: NetworkSpec) -> Network:
     subject = f'network "{existing.name}"'
     refuse_clusters(subject, spec)
-    refuse_change(subject, existing, spec)
+    if existing.config_from is not None:
+        refuse_own(subject, spec, existing.config_from)
     if existing.config_only:
         changed = configuration(facts, subject, _with_present(existing, spec), existing.id)
         _refuse_contradictions(subject, changed)
@@ -271,14 +307,6 @@ def _update(state: State, facts: Facts, existing: Network, spec: NetworkSpec) ->
         if changed != existing:
             refuse_in_use(state, existing)
         return changed
-    if spec.ipam_driver not in (None, existing.ipam_driver):
-        raise InUse(
-            subject,
-            "ipam_driver",
-            spec.ipam_driver,
-            f"differs from the present {existing.ipam_driver}",
-            "remove the network first",
-        )
     is_kept = spec.driver in (None, existing.driver)
     # Another driver starts from a clean sheet.
     options = _as_given(existing.options, spec.driver_options) if is_kept else spec.driver_options or {}
@@ -332,13 +360,7 @@ def _refuse_disruption(state: State, subject: str, existing: Network, wanted: Ne
         change = driver_of(wanted).uprooting(existing, wanted)
     if change is not None:
         option, was, now = change
-        raise InUse(
-            subject,
-            option,
-            now,
-            f"differs from the present {was} and would cut off " + ", ".join(f'container "{user}"' for user in users),
-            "set force to re-create their endpoints",
-        )
+        raise _cut_off(subject, option, now, f"the present {was}", users)
 
 
 def _refuse_contradictions(subject: str, network: Network) -> None:

@@ -58,7 +58,8 @@ def updated_blocks(
                 asked.append(_first_block(state, facts, subject, spec, driver, version, config, [*blocks, *asked]))
             else:
                 asked.append(_updated_block(subject, block, config))
-            _refuse_reserving_used(state, subject, existing.name, asked[-1])
+            if not spec.force:
+                _refuse_reserving_used(state, subject, existing.name, asked[-1])
         # Neither order nor others matter where all that is asked for is there; so docker_network has it.
         blocks += present if all(each in present for each in asked) else asked
     return tuple(blocks)
@@ -196,7 +197,7 @@ def _refuse_reserving_used(state: State, subject: str, name: str, block: IpamBlo
                 option,
                 address,
                 f'is in use by container "{holders[address]}"',
-                "choose another, or give the container another address first",
+                "choose another, or set force to give the container another address",
             )
 
 
