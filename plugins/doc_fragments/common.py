@@ -64,6 +64,52 @@ notes:
   - Needs root on the managed host.
 """
 
+    DOCKER_CONNECTION = r"""
+options:
+  docker_host:
+    description:
+      - For playbooks written for C(community.docker), as are the other options of a connection to Docker. Nothing is
+        asked of Docker, so they say nothing here.
+      - One that is not local, and so means another host than the task's, is an error.
+    type: str
+    aliases: [docker_url]
+  tls_hostname:
+    description: As O(docker_host), without a meaning here.
+    type: str
+  api_version:
+    description: As O(docker_host), without a meaning here.
+    type: str
+    aliases: [docker_api_version]
+  timeout:
+    description: As O(docker_host), without a meaning here.
+    type: int
+  ca_path:
+    description: As O(docker_host), without a meaning here.
+    type: path
+    aliases: [ca_cert, tls_ca_cert, cacert_path]
+  client_cert:
+    description: As O(docker_host), without a meaning here.
+    type: path
+    aliases: [tls_client_cert, cert_path]
+  client_key:
+    description: As O(docker_host), without a meaning here.
+    type: path
+    aliases: [tls_client_key, key_path]
+  tls:
+    description: As O(docker_host), without a meaning here.
+    type: bool
+  validate_certs:
+    description: As O(docker_host), without a meaning here.
+    type: bool
+    aliases: [tls_verify]
+  use_ssh_client:
+    description: As O(docker_host), without a meaning here.
+    type: bool
+  debug:
+    description: As O(docker_host), without a meaning here.
+    type: bool
+"""
+
     IPAM_CONFIG = r"""
 options:
   ipam_config:

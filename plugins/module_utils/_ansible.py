@@ -12,7 +12,7 @@ from typing import Any, Callable
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
 from ._converge import Intent, Result, converge, look
-from ._errors import BridgeworkError
+from ._errors import BridgeworkError, quoted
 from ._intent import Item
 from ._report import actions, diff, item_changed, touched
 
@@ -20,6 +20,20 @@ LIBRARIES = {"pyroute2": (0, 7, 2), "netaddr": (0, 8)}  # and the lowest version
 
 FIREWALL_BACKEND = {"type": "str", "choices": ["auto", "iptables"], "default": "auto"}
 STATE = {"type": "str", "choices": ["present", "absent"], "default": "present"}
+# What tasks for community.docker say of their connection, which means nothing here.
+DOCKER_CONNECTION = {
+    "docker_host": {"type": "str", "aliases": ["docker_url"]},
+    "tls_hostname": {"type": "str"},
+    "api_version": {"type": "str", "aliases": ["docker_api_version"]},
+    "timeout": {"type": "int"},
+    "ca_path": {"type": "path", "aliases": ["ca_cert", "tls_ca_cert", "cacert_path"]},
+    "client_cert": {"type": "path", "aliases": ["tls_client_cert", "cert_path"]},
+    "client_key": {"type": "path", "aliases": ["tls_client_key", "key_path"]},
+    "tls": {"type": "bool"},
+    "validate_certs": {"type": "bool", "aliases": ["tls_verify"]},
+    "use_ssh_client": {"type": "bool"},
+    "debug": {"type": "bool"},
+}
 IPAM_CONFIG = {
     "type": "list",
     "elements": "dict",
@@ -40,6 +54,7 @@ def run(
 ) -> None:
     """A module from its arguments to its exit: read the arguments, converge, shape the results."""
     _require_libraries(module)
+    _refuse_other_host(module)
     try:
         spec = read(module.params)
         result = converge(intent_of(spec), module.check_mode, module.params.get("firewall_backend") or "auto")
@@ -64,6 +79,7 @@ def show(
 ) -> None:
     """A module that only looks, from its arguments to its exit."""
     _require_libraries(module)
+    _refuse_other_host(module)
     try:
         spec = read(module.params)
         found = look(view_of(spec))
@@ -91,6 +107,14 @@ def item_results(items: list[Item], result: Result, key: str, shape: Callable[..
 
 def _failed(item: Any) -> bool:
     return isinstance(item, dict) and bool(item.get("failed"))
+
+
+def _refuse_other_host(module: AnsibleModule) -> None:
+    address = module.params.get("docker_host")
+    if address and not address.startswith("unix://"):
+        module.fail_json(
+            msg=f"docker_host {quoted(address)} may be another host than the task's; leave it out, and run it there"
+        )
 
 
 def _require_libraries(module: AnsibleModule) -> None:

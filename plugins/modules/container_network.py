@@ -19,6 +19,7 @@ author:
 extends_documentation_fragment:
   - bridgework.network.common
   - bridgework.network.common.ipam_config
+  - bridgework.network.common.docker_connection
 options:
   name:
     description:
@@ -416,6 +417,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.bridgework.network.plugins.module_utils import _inspect
 from ansible_collections.bridgework.network.plugins.module_utils._ansible import (
+    DOCKER_CONNECTION,
     FIREWALL_BACKEND,
     IPAM_CONFIG,
     STATE,
@@ -487,6 +489,7 @@ def main():
                 "options": {"name": {"type": "str", "required": True}, **NETWORK},
             },
             **NETWORK,
+            **DOCKER_CONNECTION,
             "firewall_backend": FIREWALL_BACKEND,
         },
         mutually_exclusive=[(option, "networks") for option in ("name", *NETWORK)],

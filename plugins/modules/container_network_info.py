@@ -17,6 +17,7 @@ author:
   - Bridgework contributors (@bridgework)
 extends_documentation_fragment:
   - bridgework.network.common.info
+  - bridgework.network.common.docker_connection
 options:
   name:
     description:
@@ -110,7 +111,7 @@ lines:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.bridgework.network.plugins.module_utils._ansible import show
+from ansible_collections.bridgework.network.plugins.module_utils._ansible import DOCKER_CONNECTION, show
 from ansible_collections.bridgework.network.plugins.module_utils._listing import ListSpec, list_networks
 
 
@@ -132,6 +133,7 @@ def main():
             "format": {"type": "str"},
             "no_trunc": {"type": "bool", "default": False},
             "quiet": {"type": "bool", "default": False},
+            **DOCKER_CONNECTION,
         },
         mutually_exclusive=[("format", "quiet")],
         supports_check_mode=True,

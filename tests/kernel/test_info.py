@@ -462,3 +462,13 @@ def test_state_file_that_can_not_be_read_is_named(shop: Managed, module: str) ->
     shop.sh(f"echo 'no database at all' >{STATE}")
     message = shop.look(module, fails=True)["msg"]
     assert message.startswith(f'state file "{STATE}": can\'t be read (file is not a database); ')
+
+
+def test_connection_to_docker_says_nothing_but_of_another_host(managed: Managed) -> None:
+    local = {"docker_host": "unix:///var/run/docker.sock", "tls": False, "timeout": 60, "api_version": "auto"}
+    managed.container_network(name="net", **local)
+    assert managed.container_network_info(name="net", **local)["exists"]
+    remote = {"docker_host": "tcp://192.0.2.20:2376"}
+    problem = 'docker_host "tcp://192.0.2.20:2376" may be another host than the task\'s; leave it out'
+    assert problem in managed.container_network(name="other", **remote, fails=True)["msg"]
+    assert problem in managed.container_network_info(name="net", **remote, fails=True)["msg"]
