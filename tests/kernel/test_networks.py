@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from kernel.support import HOST, Managed, Result, bare, same
+from kernel.support import HOST, REMOTE, Managed, Result, bare, same
 
 from lab import Lab
 
@@ -282,9 +282,42 @@ def test_change_in_place_does_not_break_a_connection(managed: Managed, change: d
         flow.echo()
         result = managed.container_network(name="net-test", **change)
         assert result["changed"]
-        if "gateway" not in str(change) and "internal" not in change:
+        if "internal" not in change:
             flow.echo()
     assert managed.link("eth0", "web")["ifindex"] == index, "the interface is the same"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"labels": {"env": "prod"}},
+        {"driver_options": {MTU: 1400}},
+        {"ipam_config": [{"gateway": "192.168.10.254"}]},
+        {"ipam_config": [{"iprange": "192.168.10.0/25"}]},
+        {"ipam_config": [{"subnet": "fd00:10::/64"}]},
+        {"enable_ipv6": True},
+        {"connected": ["web", "db", "new"]},
+    ],
+    ids=str,
+)
+def test_flows_of_containers_outlive_a_change(lab: Lab, managed: Managed, change: dict) -> None:
+    """One that comes in by a published port, one that goes out, one to a neighbour."""
+    network = {"ipam_config": [{"subnet": SUBNET, "iprange": "192.168.10.0/28"}], "connected": ["web", "db"]}
+    managed.container_network(name="net-test", **network)
+    managed.port_mapping(container="web", published_ports=["8000:8080"])
+    with (
+        managed.host.serve("tcp", 8080, netns="web"),
+        lab.remote.serve("tcp", 7000),
+        lab.remote.flow(HOST, 8000) as incoming,
+        managed.host.flow(REMOTE, 7000, netns="web") as outgoing,
+        managed.host.flow(managed.address("web"), 8080, netns="db") as neighbouring,
+    ):
+        flows = (incoming, outgoing, neighbouring)
+        for flow in flows:
+            flow.echo()
+        assert managed.container_network(name="net-test", **change)["changed"]
+        for flow in flows:
+            flow.echo()
 
 
 def test_gateway_takes_the_address_of_a_container_by_force(managed: Managed) -> None:
