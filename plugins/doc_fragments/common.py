@@ -14,6 +14,7 @@ requirements:
   - "pyroute2 >= 0.7.2"
   - "netaddr >= 0.8"
   - iptables
+  - nftables (the command C(nft), 1.0.1 or later; with one before 1.0.3 anybody may advertise an IPv6 address)
 attributes:
   check_mode:
     description: Can run in C(check_mode) and predicts exactly what a run would change, without changing anything.

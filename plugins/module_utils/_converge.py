@@ -15,7 +15,7 @@ from typing import Callable, Generic, TypeVar
 from ._conflicts import find_conflicts, left_alone, without_waiting
 from ._errors import BridgeworkError, HostError, KernelError, StateError
 from ._facts import Facts
-from ._firewall import Backend, choose
+from ._firewall import Firewall, choose
 from ._flows import PortChange
 from ._hostconfig import HOST, Address, HostConfig, Link, Namespace, Route, Sysctl
 from ._intent import Item, items_of
@@ -89,7 +89,7 @@ def redeclared(before: State, after: State) -> bool:
 class _Run:
     """One pass through the loop."""
 
-    def __init__(self, kernel: Kernel, store: Store, backend: Backend) -> None:
+    def __init__(self, kernel: Kernel, store: Store, backend: Firewall) -> None:
         self._kernel = kernel
         self._store = store
         self._backend = backend

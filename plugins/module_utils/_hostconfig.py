@@ -63,7 +63,8 @@ class Link:
     """A network interface. ``peer`` is the key of a veth's other end; ``owner`` is the alias that marks it as ours.
 
     ``lower`` is the host's interface that a macvlan, ipvlan or vlan is on (observed only where it is the declared one),
-    and ``variant`` its mode or VLAN ID. An ``mtu`` or ``mac`` that is None is left to the kernel.
+    and ``variant`` its mode or VLAN ID. An ``mtu`` or ``mac`` that is None is left to the kernel. ``unguarded`` is a
+    bridge that takes frames to the LLDP group past all rules, as it does from birth.
     """
 
     namespace: str
@@ -76,6 +77,7 @@ class Link:
     peer: tuple[str, str] | None = None
     hairpin: bool = False
     isolated: bool = False
+    unguarded: bool = False
     up: bool = True
     lower: str | None = None
     variant: str = ""

@@ -43,6 +43,13 @@ def bridge_mac(network_id: str) -> str:
     return mac_address(network_id, "bridge")
 
 
+def link_local_address(mac: str) -> str:
+    """The IPv6 address that a hardware address makes (RFC 4291, appendix A)."""
+    octets = bytes.fromhex(mac.replace(":", ""))
+    identifier = bytes([octets[0] ^ 2]) + octets[1:3] + b"\xff\xfe" + octets[3:]
+    return str(ipaddress.IPv6Address(b"\xfe\x80" + bytes(6) + identifier))
+
+
 def unique_id(taken: Callable[[str], bool], *parts: object) -> str:
     """The first ID of a series over the parts that ``taken`` does not know."""
     attempt = 0

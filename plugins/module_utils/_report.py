@@ -28,10 +28,12 @@ from ._hostconfig import (
     parent_owner,
 )
 from ._intent import Item
+from ._ipam import bridge_mac, link_local_address
 from ._plan import CREATE, Plan, Step
 from ._state import State
 
 VERBS = {"create": "create", "update": "change", "delete": "remove"}
+SEPARATORS = (r"[\s/:\"]", r"[\s/_\"@]")  # between the words of a rule; names and IPv6 addresses contain some of them
 RECORDS = (("network", "networks"), ("container", "containers"), ("endpoint", "endpoints"), ("port", "mappings"))
 
 
@@ -84,14 +86,23 @@ def _concerned_by_rules(lines: Iterable[FirewallLine], before: State, after: Sta
 
     Those that name none, such as the jumps into our chains, are about all networks.
     """
-    names: dict[str, tuple[str, str]] = {}
+    names: dict[str, set[tuple[str, str]]] = {}
     for state in (before, after):
-        names.update((network.device, ("network", network.name)) for network in state.real_networks())
+        for network in state.real_networks():
+            mac = bridge_mac(network.id)
+            own = (network.device, network.id[:12], mac, link_local_address(mac))
+            names.update((name, {("network", network.name)}) for name in own)
+            names.update((block.gateway, {("network", network.name)}) for block in network.ipam)
         for endpoint in state.endpoints.values():
-            names.update((address, ("container", endpoint.container)) for address in endpoint.addresses)
+            container = ("container", endpoint.container)
+            macs = [endpoint.mac] if endpoint.mac is not None else []
+            addresses = (*endpoint.addresses, *endpoint.link_local, *map(link_local_address, macs))
+            names.update((address, {container}) for address in addresses)
+            names.update((name, {("network", endpoint.network), container}) for name in (endpoint.host_link, *macs))
     found: set[tuple[str, str]] = set()
     for line in lines:
-        about = {names[word] for word in re.split(r"[\s:/]", line.text) if word in names}
+        words = [*re.split("[_@]", line.place), *(word for each in SEPARATORS for word in re.split(each, line.text))]
+        about = set().union(*(names[word] for word in words if word in names))
         found |= about or {("network", name) for name in after.networks}
     return found
 
@@ -189,4 +200,5 @@ def _line(thing: Held) -> str:
     parts += ["hairpin"] if thing.hairpin else []
     parts += [] if thing.marked else [f"alias {json.dumps(thing.owner)}"]
     parts += ["isolated"] if thing.isolated else []
+    parts += ["unguarded"] if thing.unguarded else []
     return ", ".join([*parts, "up" if thing.up else "down"])

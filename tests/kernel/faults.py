@@ -36,6 +36,7 @@ class Faults:
         self._after(store.Store, "save")
         self._before(os, "unlink", None)
         self._system_calls(_import("_kernel.namespaces"))
+        self._before(_import("_firewall.nft"), "load", lambda: errors.KernelError("injected: nft refused"))
         self._firewall(_import("_firewall.iptables"), errors.KernelError)
 
     def pass_by(self, error: Error | None) -> None:

@@ -12,6 +12,7 @@ from unit.support import Declaration, FakeFacts, refused
 
 from ansible_collections.bridgework.network.plugins.module_utils._errors import InUse
 from ansible_collections.bridgework.network.plugins.module_utils._facts import Interface
+from ansible_collections.bridgework.network.plugins.module_utils._firewall import Firewall
 from ansible_collections.bridgework.network.plugins.module_utils._firewall.iptables import Iptables
 from ansible_collections.bridgework.network.plugins.module_utils._hostconfig import (
     HOST,
@@ -34,7 +35,7 @@ def host() -> Declaration:
 
 
 def held(host: Declaration) -> HostConfig:
-    return render(host.state, Ledger(), Iptables(), Traits())
+    return render(host.state, Ledger(), Firewall(Iptables()), Traits())
 
 
 def lan(host: Declaration, driver: str = "macvlan", name: str = "lan", **params: Any) -> HostConfig:

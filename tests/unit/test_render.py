@@ -15,6 +15,7 @@ from unit.support import Declaration, FakeFacts
 
 from ansible_collections.bridgework.network.plugins.module_utils._errors import BridgeworkError
 from ansible_collections.bridgework.network.plugins.module_utils._facts import Interface
+from ansible_collections.bridgework.network.plugins.module_utils._firewall import Firewall
 from ansible_collections.bridgework.network.plugins.module_utils._firewall.iptables import Iptables
 from ansible_collections.bridgework.network.plugins.module_utils._hostconfig import (
     HOST,
@@ -39,7 +40,7 @@ def host() -> Declaration:
 
 
 def held(host: Declaration, **ledger: Any) -> HostConfig:
-    return render(host.state, Ledger(**ledger), Iptables(), Traits())
+    return render(host.state, Ledger(**ledger), Firewall(Iptables()), Traits())
 
 
 def blue(host: Declaration, **params: Any) -> HostConfig:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
-import shutil
 import subprocess
 from collections import defaultdict
 from collections.abc import Collection, Iterable
@@ -22,6 +21,7 @@ from .._errors import HostError, KernelError
 from .._hostconfig import FirewallLines
 from .._model import WILDCARDS
 from .ruleset import DirectRule, NetworkRules, PortRule, Ruleset
+from .tools import find
 
 PREFIX = "BRIDGEWORK-"
 LOCK_SECONDS = 10  # how long to wait for another program's hold on the xtables lock
@@ -87,7 +87,7 @@ class Iptables:
     def observe(self, places: Collection[str] | None = None) -> FirewallLines:
         found: dict[str, tuple[str, ...]] = {}
         for family in FAMILIES:
-            path = _find(family.save)
+            path = find(family.save)
             # Most hosts have no network with IPv6, and need not start another process to know.
             is_in_use = places is None or family is IPV4 or any(_family(place) == family.name for place in places)
             if path is not None and is_in_use:
@@ -108,7 +108,7 @@ class Iptables:
             script = transaction(_of(family, wanted), _of(family, present))
             if script:
                 _require(family)
-                scripts.append(([str(_find(family.restore)), "--noflush", "-w", str(LOCK_SECONDS)], script))
+                scripts.append(([str(find(family.restore)), "--noflush", "-w", str(LOCK_SECONDS)], script))
         # All are tried before the first is carried out.
         for command, script in scripts:
             _run([*command, "--test"], script)
@@ -146,7 +146,7 @@ def _family(place: str) -> str:
 
 def _require(family: Family) -> None:
     for tool in (family.save, family.restore):
-        if _find(tool) is None:
+        if find(tool) is None:
             raise HostError(f'firewall_backend "iptables": the command {tool} is missing; install the package iptables')
 
 
@@ -316,11 +316,6 @@ def _jumps_to_us(rule: str) -> bool:
 def _words(rule: str) -> list[str]:
     """The words of a rule as they are written, quotes included: iptables' quoting is not the shell's."""
     return WORD.findall(rule)
-
-
-def _find(tool: str) -> str | None:
-    path = os.environ.get("PATH", os.defpath)
-    return shutil.which(tool, path=path + ":/usr/local/sbin:/usr/sbin:/sbin")
 
 
 def _run(command: list[str], script: str) -> str:

@@ -16,6 +16,8 @@ Every backend gives it this meaning, with connection tracking:
   only for processes of the host itself.
 * The source address changes only where replies would not come back: egress, a client on the target's own bridge, and
   a client on the host's loopback.
+
+Beside it, and the same for every backend, stands the guard of the bridges: see ``Identity``.
 """
 
 from __future__ import annotations
@@ -73,3 +75,17 @@ class Ruleset:
     networks: tuple[NetworkRules, ...] = ()
     ports: tuple[PortRule, ...] = ()
     direct: tuple[DirectRule, ...] = ()
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Whom nobody else on the bridges can send as: a container, or a network with what its bridge has.
+
+    ``ports`` are the links by which its frames enter a bridge, each with the link-layer network that it leads to; the
+    host itself has none. ``addresses`` are its own on the whole host, ``link_local`` each on one such network only.
+    """
+
+    ports: tuple[tuple[str, str], ...] = ()
+    macs: tuple[str, ...] = ()
+    addresses: tuple[str, ...] = ()
+    link_local: tuple[tuple[str, str], ...] = ()

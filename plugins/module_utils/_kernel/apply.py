@@ -6,14 +6,14 @@ from __future__ import annotations
 
 from typing import Callable
 
-from .._firewall import Backend
+from .._firewall import Firewall
 from .._hostconfig import Address, Link, Namespace, Route, Sysctl
 from .._plan import CREATE, DELETE, UPDATE, FirewallSwap, Plan, Step
 from . import Kernel
 from .announce import announce
 
 
-def apply(kernel: Kernel, plan: Plan, backend: Backend) -> None:
+def apply(kernel: Kernel, plan: Plan, backend: Firewall) -> None:
     """The host holds what the plan leads to."""
     for step in (*plan.unlink, *plan.namespaces):
         carry_out(kernel, step)
@@ -29,7 +29,7 @@ def apply(kernel: Kernel, plan: Plan, backend: Backend) -> None:
     announce(kernel.namespaces, (*plan.links, *plan.settings))
 
 
-def swap(backend: Backend, firewall: FirewallSwap) -> None:
+def swap(backend: Firewall, firewall: FirewallSwap) -> None:
     backend.apply(firewall.after, firewall.before)
 
 

@@ -21,6 +21,7 @@ IFF_UP = 1
 IFA_F_NODAD = 2  # include/uapi/linux/if_addr.h
 OPEN_SOCKETS = 64
 TABLE_MAIN = 254  # RT_TABLE_MAIN, include/uapi/linux/rtnetlink.h
+LLDP_GROUP = 1 << 0x0E  # 01-80-C2-00-00-0E, in a bridge's group_fwd_mask (net/bridge/br_input.c)
 LOOPBACK_INDEX = 1
 NLM_F_DUMP_INTR = 0x10  # include/uapi/linux/netlink.h
 DUMP_ATTEMPTS = 20
@@ -111,6 +112,8 @@ class Netlink:
         sizes = {} if link.mtu is None else {"mtu": link.mtu}
         # One that is born with its MTU loses it with its last port; one that is set stays (net/bridge/br_device.c).
         self._set(link, index, ifalias=link.owner, state="up" if link.up else "down", **sizes)
+        if link.kind == "bridge":
+            self._set_guard(link, index)
 
     def has_kind(self, kind: str) -> bool:
         """Whether the kernel knows links of that kind; tried out in a namespace that nobody else sees."""
@@ -164,6 +167,8 @@ class Netlink:
             settings["state"] = "up" if after.up else "down"
         if settings:
             self._set(after, index, **settings)
+        if before.unguarded != after.unguarded:
+            self._set_guard(after, index)
         flags = (after.hairpin, after.isolated)
         if flags != (before.hairpin, before.isolated) or (any(flags) and "master" in settings):
             self._set_port(after, index)
@@ -226,6 +231,15 @@ class Netlink:
             link.namespace,
             f'set hairpin mode and isolation of "{link.name}"',
             lambda ip: ip.brport("set", index=index, **flags),
+        )
+
+    def _set_guard(self, link: Link, index: int) -> None:
+        """Whether frames to the LLDP group pass the rules: a bridge that forwards them does not take them itself."""
+        mask = 0 if link.unguarded else LLDP_GROUP
+        self._ask(
+            link.namespace,
+            f'change "{link.name}"',
+            lambda ip: ip.link("set", index=index, kind="bridge", br_group_fwd_mask=mask),
         )
 
     def _index(self, namespace: str, name: str | None, missing_ok: bool = False) -> Any:
@@ -327,10 +341,17 @@ def read_link(namespace: str, message: Any, names: dict[int, str]) -> tuple[int,
         master=names.get(message.get_attr("IFLA_MASTER")),
         hairpin=bool(port and port.get_attr("IFLA_BRPORT_MODE")),
         isolated=bool(port and port.get_attr("IFLA_BRPORT_ISOLATED")),
+        unguarded=kind == "bridge" and not _group_mask(info) & LLDP_GROUP,
         up=bool(message["flags"] & IFF_UP),
         variant=_read_variant(kind, info),
     )
     return message["index"], message.get_attr("IFLA_LINK") or 0, link
+
+
+def _group_mask(info: Any) -> int:
+    """The groups of IEEE 802.1D that a bridge forwards."""
+    data = info.get_attr("IFLA_INFO_DATA")
+    return (data.get_attr("IFLA_BR_GROUP_FWD_MASK") if data else None) or 0
 
 
 def mark_of(message: Any) -> str:

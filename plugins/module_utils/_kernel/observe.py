@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from .._firewall import Backend
+from .._firewall import Firewall
 from .._hostconfig import HOST, OWNER_PREFIX, STALE, Address, HostConfig, Link, Namespace, Route, Sysctl
 from .._ledger import Ledger
 from .._model import is_reference
@@ -110,7 +110,7 @@ class _Seen:
     loopback_up: dict[str, bool] = field(default_factory=dict)
 
 
-def observe(kernel: Kernel, scope: Scope, backend: Backend) -> HostConfig:
+def observe(kernel: Kernel, scope: Scope, backend: Firewall) -> HostConfig:
     """The host's configuration within the scope."""
     inodes = {name: kernel.namespaces.inode(name) for name in (HOST, *scope.namespaces)}
     absent = _absent(kernel, scope, inodes)

@@ -4,17 +4,17 @@
 
 from __future__ import annotations
 
-from .._firewall import Backend
+from .._firewall import Firewall
 from .._hostconfig import HostConfig, Traits
 from .._ledger import Ledger
 from .._state import State
 from .containers import render_namespaces
-from .firewall import render_rulesets
+from .firewall import render_identities, render_rulesets
 from .links import render_links
 from .sysctls import render_owed, render_sysctls
 
 
-def render(state: State, ledger: Ledger, backend: Backend, traits: Traits) -> HostConfig:
+def render(state: State, ledger: Ledger, backend: Firewall, traits: Traits) -> HostConfig:
     """Everything that the declared state asks of the host; what the ledger owes the host is asked for too."""
     links = render_links(state)
     sysctls = render_sysctls(state, ledger, traits, links.sysctls)
@@ -26,6 +26,6 @@ def render(state: State, ledger: Ledger, backend: Backend, traits: Traits) -> Ho
         routes=frozenset(links.routes),
         sysctls=sysctls,
         owed=render_owed(state, ledger, traits, sysctls),
-        firewall=backend.render(rulesets),
+        firewall=backend.render(rulesets, render_identities(state)),
         ports=frozenset(port for ruleset in rulesets for port in ruleset.ports),
     )

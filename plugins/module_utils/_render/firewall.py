@@ -1,13 +1,15 @@
 # SPDX-FileCopyrightText: Bridgework contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The model as firewall rule sets, one a family, in no backend's words."""
+"""The model as firewall rule sets, one a family, and as identities to guard, in no backend's words."""
 
 from __future__ import annotations
 
 import ipaddress
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 
-from .. import _options
-from .._firewall.ruleset import DirectRule, NetworkRules, PortRule, Ruleset
+from .. import _ipam, _options
+from .._firewall.ruleset import DirectRule, Identity, NetworkRules, PortRule, Ruleset
 from .._model import FAMILIES, Endpoint, Network, PortMapping, version_of
 from .._state import State
 
@@ -66,3 +68,44 @@ def _rules(network: Network, version: int) -> NetworkRules:
         trusted=_options.trusted_interfaces(options),
         source=_options.host_address(options, version),
     )
+
+
+def render_identities(state: State) -> tuple[Identity, ...]:
+    """Who has which addresses on the bridges: each network's own, each container's on all of its links.
+
+    A container may send from any of its addresses by any of its links, as Linux does.
+    """
+    networks = {network.name: network for network in state.routed_networks()}
+    endpoints: dict[str, list[Endpoint]] = defaultdict(list)
+    for endpoint in state.endpoints.values():
+        if endpoint.network in networks:
+            endpoints[endpoint.container].append(endpoint)
+    return (
+        *(_network_identity(network) for network in networks.values()),
+        *(_container_identity(held, networks) for held in endpoints.values()),
+    )
+
+
+def _network_identity(network: Network) -> Identity:
+    mac = _ipam.bridge_mac(network.id)
+    gateways = tuple(block.gateway for block in network.ipam)
+    return Identity(macs=(mac,), addresses=(*gateways, *_own_link_local(network, mac)))
+
+
+def _container_identity(endpoints: Sequence[Endpoint], networks: Mapping[str, Network]) -> Identity:
+    links = [(endpoint, networks[endpoint.network]) for endpoint in endpoints]
+    return Identity(
+        ports=tuple((endpoint.host_link, network.id[:12]) for endpoint, network in links),
+        macs=tuple(str(endpoint.mac) for endpoint in endpoints),
+        addresses=tuple(
+            address
+            for endpoint, network in links
+            for address in (*endpoint.addresses, *_own_link_local(network, str(endpoint.mac)))
+        ),
+        link_local=tuple((network.id[:12], address) for endpoint, network in links for address in endpoint.link_local),
+    )
+
+
+def _own_link_local(network: Network, mac: str) -> tuple[str, ...]:
+    """What the kernel gives an interface with IPv6 itself; as unique as its hardware address."""
+    return (_ipam.link_local_address(mac),) if network.block(6) is not None else ()

@@ -1,0 +1,155 @@
+# SPDX-FileCopyrightText: Bridgework contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The command nft: a table read as places and lines, and lines put in the place of what a table holds.
+
+A table is named by family and name (``bridge bridgework``), which is also the place of what it consists of: chains,
+sets and maps, each with its properties. ``<table> <chain>`` is the place of a chain's rules, ``<table> @<set>`` that of
+the elements of a set or map. Lines are as nft prints them with numbers for names (``-n``).
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import subprocess
+from collections.abc import Iterable, Iterator
+
+from .._errors import HostError, KernelError
+from .._hostconfig import FirewallLines
+from .tools import find, search_path
+
+# What nft says of a table that is not there, and kernels without nf_tables of any.
+ABSENT = re.compile("No such file or directory|Protocol not supported|Address family not supported")
+BLOCK = re.compile(r"\t([a-z ]+) (\S+) \{.*")
+ELEMENTS = re.compile(r"(.*?)\belements = \{(.*)\}(.*)")
+ELEMENT = re.compile(r'(?:"[^"]*"|[^,"])+')
+
+
+def require(needed_for: str) -> None:
+    """Raise HostError where the command is missing."""
+    if find("nft") is None:
+        raise HostError(f"{needed_for}: the command nft is missing; install the package nftables")
+
+
+@functools.cache
+def version() -> tuple[int, ...]:
+    """The version of the command, as numbers; nothing where it says none."""
+    found = re.search(r"v([0-9]+(?:\.[0-9]+)*)", _run(["nft", "--version"]).stdout) if find("nft") else None
+    return tuple(map(int, found.group(1).split("."))) if found else ()
+
+
+def read(table: str) -> FirewallLines:
+    """What a table holds; nothing where there is no such table, or nothing that could have made one."""
+    if find("nft") is None:
+        return {}
+    result = _run(["nft", "-n", "list", "table", *table.split(" ")])
+    if result.returncode == 0:
+        return parse(result.stdout)
+    if ABSENT.search(result.stderr):
+        return {}
+    raise KernelError(f"nft failed: {_reason(result)}; see that it works when run by hand")
+
+
+def load(script: str) -> None:
+    """Carry out a script: all of it, or nothing."""
+    result = _run(["nft", "-f", "-"], script)
+    if result.returncode != 0:
+        raise KernelError(f"nft refused the rule set: {_reason(result)}")
+
+
+def rehearse(table: str, script: str) -> FirewallLines:
+    """What a table would hold after a script, in the words of this nft; nothing where it refuses that.
+
+    It is carried out in a network namespace of its own, which goes at once.
+    """
+    result = _run(["unshare", "--net", "sh", "-c", f"nft -f - && exec nft -n list table {table}"], script)
+    return parse(result.stdout) if result.returncode == 0 else {}
+
+
+def replacement(table: str, lines: FirewallLines) -> str:
+    """A script that puts these lines in the place of all that the table holds; without lines the table goes."""
+    script = [f"add table {table}", f"delete table {table}"]  # one that is not there can't be deleted
+    if lines:
+        script += [f"table {table} {{", *_blocks(table, lines), "}"]
+    return "".join(f"{line}\n" for line in script)
+
+
+def _blocks(table: str, lines: FirewallLines) -> Iterator[str]:
+    for block in lines.get(table, ()):
+        if not block.endswith("}"):
+            yield block  # about the table itself
+            continue
+        kind, name, _properties = block.split(" ", 2)
+        yield block[:-1]
+        if kind == "chain":
+            yield from lines.get(f"{table} {name}", ())
+        elif f"{table} @{name}" in lines:
+            yield from ("elements = {", *(f"{element}," for element in lines[f"{table} @{name}"]), "}")
+        yield "}"
+
+
+def parse(listing: str) -> FirewallLines:
+    """The table in the output of ``nft -n list table``; blocks and elements sorted, rules in their order."""
+    found: dict[str, list[str]] = {}
+    lines = iter(listing.split("\n"))
+    table = next(lines).partition(" {")[0].partition(" ")[2]
+    blocks: list[str] = []
+    for line in lines:
+        head = BLOCK.fullmatch(line)
+        if head is None:
+            blocks += [line.strip()] if line.strip(" \t}") else []
+            continue
+        kind, name = head.groups()
+        body = list(iter(lambda: next(lines).strip(), "}"))
+        if kind == "chain":
+            properties, found[f"{table} {name}"] = _chain(body)
+        else:
+            properties, elements = _set(body)
+            found[f"{table} @{name}"] = sorted(elements)
+        blocks.append(" ".join([kind, name, "{", *(f"{each};" for each in properties), "}"]))
+    return {table: tuple(sorted(blocks)), **{place: tuple(held) for place, held in found.items() if held}}
+
+
+def _chain(body: Iterable[str]) -> tuple[list[str], list[str]]:
+    """What a chain is, and its rules."""
+    properties: list[str] = []
+    rules: list[str] = []
+    for line in body:
+        if not rules and line.startswith(("type ", "comment ")):
+            properties += [each.strip() for each in line.split(";") if each]
+        elif rules and rules[-1].count("{") > rules[-1].count("}"):
+            rules[-1] += f" {line}"
+        else:
+            rules.append(line)
+    return properties, rules
+
+
+def _set(body: Iterable[str]) -> tuple[list[str], list[str]]:
+    """What a set or map is, and its elements."""
+    parts = ELEMENTS.fullmatch("\t".join(body))
+    if parts is None:
+        return [*body], []
+    before, elements, after = parts.groups()
+    properties = [each for each in f"{before}\t{after}".split("\t") if each]
+    return properties, [each.strip() for each in ELEMENT.findall(elements.replace("\t", " ")) if each.strip()]
+
+
+def _run(command: list[str], script: str = "") -> subprocess.CompletedProcess[str]:
+    # Comments of others are bytes of any kind. What nft complains about is looked at, so it is to do so in English.
+    return subprocess.run(
+        [find(command[0]) or command[0], *command[1:]],
+        input=script,
+        capture_output=True,
+        encoding="utf-8",
+        errors="surrogateescape",
+        env={**os.environ, "PATH": search_path(), "LC_ALL": "C"},
+        check=False,
+    )
+
+
+def _reason(result: subprocess.CompletedProcess[str]) -> str:
+    """The first complaint, without the picture of its place in the script."""
+    said = result.stderr.splitlines()
+    complaints = [line for line in said if "Error:" in line] or said
+    return " ".join(complaints[0].split()) if complaints else f"exit code {result.returncode}"
