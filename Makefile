@@ -50,7 +50,7 @@ kernel: setup ## real packets between throwaway hosts (root)
 fuzz: setup ## long random sequences of calls against a reference; EXAMPLES=300 (root)
 	@BRIDGEWORK_EXAMPLES=$(EXAMPLES) pytest -q tests/kernel/test_stateful.py
 
-vm: setup ## what needs another kernel than this machine's, in a virtual machine (root)
+vm: setup ## in a virtual machine: what needs another kernel, and containers of real runtimes (root)
 	@scripts/vm
 
 compare: setup ## the same playbook against a real Docker daemon and here, in .cache/docker (root)

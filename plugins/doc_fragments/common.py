@@ -44,6 +44,12 @@ notes:
     C(podman:NAME), C(machine:NAME) (systemd-machined), C(lxc:NAME), C(unit:NAME.service), C(pid:N) or the absolute path
     of its network namespace. It has to run, and keeps the default route that its runtime gives it. When its runtime
     starts it anew, the next task connects it again.
+  - A path below C(/run/netns) stands for the name there, which then has to exist, and C(/proc/N/ns/net) for C(pid:N).
+    Any other file has to be where nobody but root can put it. A process that a number came to later isn't taken for the
+    first one.
+  - Runtimes are asked on the host itself, and have 10 seconds to answer. C(DOCKER_HOST) and C(CONTAINER_HOST) in the
+    environment of a task are heeded where they are local sockets (C(unix://)); other addresses, C(DOCKER_CONTEXT) and
+    C(CONTAINER_CONNECTION) are not, since process IDs of another host mean nothing here.
 """
 
     INFO = r"""

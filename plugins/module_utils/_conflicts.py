@@ -20,12 +20,14 @@ from ._settings import link_in
 class Conflict:
     """One of them, in words; ``container`` is HOST where it is the host's.
 
-    ``is_about_absence``: what is in the way is that somebody else does not run the container.
+    ``is_absence``: something of somebody else's is not there, and is waited for. ``may_come``: an earlier task of the
+    play may bring it.
     """
 
     container: str
     problem: str
-    is_about_absence: bool = False
+    is_absence: bool = False
+    may_come: bool = False
 
 
 def find_conflicts(wanted: HostConfig, present: HostConfig) -> list[Conflict]:
@@ -46,7 +48,7 @@ def without_waiting(wanted: HostConfig, old: HostConfig, present: HostConfig) ->
     They wait for an interface of that name to come back. So do those of the host's uplinks, and the VLANs of these. A
     default route waits too where whoever runs the container gives it one.
     """
-    links = {key: link for key, link in wanted.links.items() if link.namespace != HOST or _has_lower(link, present)}
+    links = dict(_lasting(wanted, present))
     routes = frozenset(route for route in wanted.routes if not _is_provided(route, present))
     wanted = replace(wanted, links=links, routes=routes)
 
@@ -121,10 +123,10 @@ def _absences(wanted: HostConfig, present: HostConfig) -> Iterable[Conflict]:
     """Containers that others run and handles on them, where these are not there."""
     for name, space in wanted.namespaces.items():
         if name in present.absent:
-            yield Conflict(name, f'container "{name}": {present.absent[name]}', _may_be_started(name))
+            yield Conflict(name, f'container "{name}": {present.absent[name]}', True, _may_be_started(name))
         elif space.of in present.absent:
             problem = f'container "{name}": it is to share the namespace of "{space.of}": {present.absent[space.of]}'
-            yield Conflict(name, problem, _may_be_started(str(space.of)))
+            yield Conflict(name, problem, True, _may_be_started(str(space.of)))
 
 
 def _may_be_started(reference: str) -> bool:
@@ -170,6 +172,21 @@ def _is_provided(route: Route, present: HostConfig) -> bool:
     )
 
 
+def _lasting(wanted: HostConfig, present: HostConfig) -> Iterable[tuple[tuple[str, str], Link]]:
+    """The links that can be as wanted. A VLAN whose trunk is gone or has another name stays as it is, if it is there;
+
+    one whose trunk is down can't be up.
+    """
+    for key, link in wanted.links.items():
+        held = present.links.get(key)
+        if link.namespace != HOST or link.lower is None or present.interfaces.get(link.lower):
+            yield key, link
+        elif link.lower in present.interfaces:
+            yield key, replace(link, up=held is not None and held.up)
+        elif held is not None and held.owned:
+            yield key, held
+
+
 def _has_lower(link: Link, present: HostConfig) -> bool:
     return link.lower is None or link.lower in present.interfaces
 
@@ -181,6 +198,7 @@ def _lowers(wanted: HostConfig, present: HostConfig) -> Iterable[Conflict]:
                 link.namespace,
                 f'container "{link.namespace}": the interface "{link.lower}", which {link.name} is to be on, is gone; '
                 "bring it back, or disconnect the container from that network",
+                is_absence=True,
             )
 
 

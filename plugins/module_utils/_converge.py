@@ -105,15 +105,16 @@ class _Run:
         wanted, old = self._render(state), self._render(self._declared)
         self._backend.require(wanted.firewall)
         items = items_of(outcome)
-        is_about = _is_about(items, self._declared, state)
+        is_about, asks_of = _is_about(items, self._declared, state), _asks_of(self._declared, state)
         left: dict[str, str] = {}  # containers, and why they are left alone
         while True:
             present = self._observe(self._ledger, wanted, old)
             needed = without_waiting(wanted, old, present)
             for conflict in find_conflicts(needed, present):
-                is_ours = conflict.container == HOST or is_about(conflict.container)
+                concerns = asks_of if conflict.is_absence else is_about
+                is_ours = conflict.container == HOST or concerns(conflict.container)
                 # In check mode an earlier task may have pretended to start it.
-                if is_ours and not (check_mode and conflict.is_about_absence):
+                if is_ours and not (check_mode and conflict.may_come):
                     raise HostError(conflict.problem)
                 left.setdefault(conflict.container, conflict.problem)
             target = left_alone(needed, present, left) if left else needed
@@ -232,6 +233,23 @@ def _is_about(items: Iterable[Item], before: State, after: State) -> Callable[[s
         return not named.isdisjoint({("container", container), *(("network", each.network) for each in endpoints)})
 
     return is_about
+
+
+def _asks_of(before: State, after: State) -> Callable[[str], bool]:
+    """Whether a task declares something of a container that was not: itself, whom it shares with, a connection, a port.
+
+    All else can wait until whoever runs the container brings it back.
+    """
+
+    def asks_of(container: str) -> bool:
+        was, now = before.containers.get(container), after.containers.get(container)
+        if was is None or now is None or (was.mode, was.target) != (now.mode, now.target):
+            return True
+        return any((each.network, container) not in before.endpoints for each in after.endpoints_of(container)) or any(
+            each.key not in before.mappings for each in after.mappings_of(container)
+        )
+
+    return asks_of
 
 
 def _outlives_us(sysctl: Sysctl, wanted: HostConfig) -> bool:

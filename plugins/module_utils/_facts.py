@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -23,13 +23,22 @@ class Listener:
 
 @dataclass(frozen=True)
 class Interface:
-    """An interface of the host; ``owner`` is its mark where it is ours, ``master`` what it is a port of."""
+    """An interface of the host; ``owner`` is its mark where it is ours, ``master`` what it is a port of.
+
+    ``lower`` is the interface that it is on, if that is the host's too, ``variant`` its mode or VLAN ID. ``addresses``
+    are without link-local ones and prefix lengths.
+    """
 
     kind: str
     is_up: bool
     mtu: int
     owner: str | None = None
     master: str | None = None
+    mac: str = ""
+    lower: str | None = None
+    variant: str = ""
+    is_ethernet: bool = True
+    addresses: tuple[str, ...] = ()
 
     @property
     def is_ours(self) -> bool:
@@ -58,6 +67,9 @@ class Facts(Protocol):
     def interface(self, name: str) -> Interface | None:
         """The host's interface of that name; None where there is none."""
 
+    def interfaces_on(self, lower: str) -> Mapping[str, Interface]:
+        """The host's interfaces that are on that one, by name."""
+
     def has_link_kind(self, kind: str) -> bool:
         """Whether the kernel has interfaces of that kind, in the words of ``ip link add type``."""
 
@@ -81,6 +93,12 @@ class Facts(Protocol):
 
     def namespace_inode(self, container: str) -> int | None:
         """The inode of the namespace that ``/run/netns/NAME`` leads to; of the host's own for ""; None without one."""
+
+    def look_up(self, containers: Iterable[str]) -> None:
+        """These are going to be asked about; who runs some of them is then asked for all at once."""
+
+    def namespace_anchor(self, container: str) -> str | None:
+        """What tells the process of ``pid:N``, in its namespace, from others of that number; None for all else."""
 
     def namespace_path(self, container: str) -> str:
         """The file that stands for the container's namespace; empty where a reference leads nowhere."""

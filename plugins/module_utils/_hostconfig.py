@@ -43,15 +43,16 @@ class Namespace:
     """A name below /run/netns; ``of`` is the container (or HOST) whose namespace a handle leads to, else None.
 
     On the observed side ``owned`` says that we made the name. The loopback of a namespace that is not ours is left
-    as it is, and that behind a handle belongs to somebody else: both count as up. ``anchor`` is the inode that alone
-    will do.
+    as it is, and that behind a handle belongs to somebody else: both count as up. ``since`` is when the container was
+    declared. ``anchor`` is the only one that will do, where it has one.
     """
 
     name: str
     of: str | None = None
     owned: bool = True
     loopback_up: bool = True
-    anchor: int | None = None
+    since: str = field(default="", compare=False)
+    anchor: str | None = None
 
     @property
     def key(self) -> str:
@@ -62,7 +63,7 @@ class Namespace:
 class Link:
     """A network interface. ``peer`` is the key of a veth's other end; ``owner`` is the alias that marks it as ours.
 
-    ``lower`` is the host's interface that a macvlan, ipvlan or vlan is on (observed only where it is the declared one),
+    ``lower`` is the host's interface that a macvlan, ipvlan or vlan is on (observed only of those that are declared),
     and ``variant`` its mode or VLAN ID. An ``mtu`` or ``mac`` that is None is left to the kernel. ``unguarded`` is a
     bridge that takes frames to the LLDP group past all rules, as it does from birth.
     """
@@ -93,13 +94,22 @@ class Link:
     @property
     def owned(self) -> bool:
         """A container may change the mark on its interface; what that is tied to on the host tells whose it is."""
-        return self.marked or self.peer is not None or (self.namespace != HOST and self.lower is not None)
+        return self.marked or self.peer is not None or self.is_stacked
+
+    @property
+    def is_stacked(self) -> bool:
+        """Whether it is a container's, on an interface of the host's."""
+        return self.namespace != HOST and self.lower is not None
+
+    @property
+    def index(self) -> int | None:
+        """The interface index that a stacked link is born with, by which it is known: that alone it can't change."""
+        return 0x40000000 | int(self.owner[-12:], 16) & 0x3FFFFFFF if self.is_stacked else None
 
     @property
     def birth_name(self) -> str:
         """What it is called until it is in its container: older kernels look among the host's for its name."""
-        is_stacked = self.namespace != HOST and self.lower is not None
-        return "bw" + self.owner[-12:] if is_stacked else self.name
+        return "bw" + self.owner[-12:] if self.is_stacked else self.name
 
     @property
     def is_base(self) -> bool:
@@ -142,13 +152,15 @@ class Route:
 class Sysctl:
     """A value below /proc/sys, as seen in a namespace; ``key`` is its path (``net/ipv4/ip_forward``).
 
-    One that is not ``lasting`` goes with its link, and is never put back.
+    One that is not ``lasting`` goes with its link, and is never put back. One with ``if_there`` is asked for only where
+    the kernel has it.
     """
 
     namespace: str
     path: str
     value: str
     lasting: bool = field(default=True, compare=False)
+    if_there: bool = field(default=False, compare=False)
 
     @property
     def key(self) -> tuple[str, str]:
@@ -192,8 +204,8 @@ class HostConfig:
 
     ``ports`` are what the firewall lines publish. ``foreign_routes`` are only observed: default routes of containers
     that leave by links that are not ours; one without a gateway has the unspecified address for it. So are
-    ``interfaces``, the names of all that the host has, and ``absent``: containers that others run, which have no
-    namespace that is theirs, and why.
+    ``interfaces``, the names of all that the host has, with whether they are up, and ``absent``: containers that others
+    run, which have no namespace that is theirs, and why.
     """
 
     namespaces: dict[str, Namespace] = field(default_factory=dict)
@@ -205,5 +217,5 @@ class HostConfig:
     owed: dict[tuple[str, str], Sysctl] = field(default_factory=dict)
     firewall: FirewallLines = field(default_factory=dict)
     ports: frozenset[PortRule] = frozenset()
-    interfaces: frozenset[str] = frozenset()
+    interfaces: Mapping[str, bool] = field(default_factory=dict)
     absent: Mapping[str, str] = field(default_factory=dict)

@@ -257,7 +257,7 @@ def _integers(addresses: Iterable[str]) -> set[int]:
 def given_address(
     subject: str, option: str, value: str, blocks: Sequence[IpamBlock], holder_of: Callable[[str], str | None]
 ) -> str:
-    """The asked-for address, checked; ``holder_of`` says which other container has one."""
+    """The asked-for address, checked; ``holder_of`` says who else has one."""
     import netaddr
 
     address = _validate.address(subject, option, value)
@@ -274,7 +274,7 @@ def given_address(
             subject,
             option,
             value,
-            f'is in use by container "{holder}"',
+            f"is in use by {holder}",
             f"leave {option} out to get a free address",
         )
     return found

@@ -90,7 +90,7 @@ class Network:
 class Container:
     """Something that owns a network namespace, reached at ``/run/netns/NAME``, unless its name is a reference.
 
-    ``anchor`` is the inode of the namespace that a process ID led to, since IDs come to other processes.
+    ``anchor`` tells the process that an ID led to, in the namespace that it had, from others that the ID comes to.
     """
 
     id: str
@@ -100,7 +100,7 @@ class Container:
     target: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     sysctls: Mapping[str, str] = field(default_factory=dict)
-    anchor: int | None = None
+    anchor: str | None = None
 
     @property
     def owns_namespace(self) -> bool:

@@ -272,6 +272,8 @@ def _sysctls(
         holder = present.sysctls.get(key)
         if holder is not None and (link_of(sysctl) in fresh or sysctl.namespace in reborn):
             holder = None
+        elif holder is None and sysctl.if_there and link_of(sysctl) not in fresh:
+            continue
         if holder is None or holder.value != sysctl.value:
             steps.append(Step(CREATE if holder is None else UPDATE, before=holder, after=sysctl))
     owed = [
@@ -289,7 +291,7 @@ def _sysctls(
     leaders = {key for key in written if key[1] in COPIED}
     for sysctl in (*wanted.sysctls.values(), *owed) if leaders else ():
         led = any(sysctl.namespace == namespace and is_rewritten_by(sysctl.path, path) for namespace, path in leaders)
-        if led and sysctl.key not in written:
+        if led and sysctl.key not in written and sysctl.key in present.sysctls:
             steps.append(Step(UPDATE, before=present.sysctls[sysctl.key], after=sysctl))
     steps.sort(key=lambda step: rank(step.thing.path))
     return steps

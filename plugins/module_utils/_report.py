@@ -88,7 +88,7 @@ def _concerned_by_rules(lines: Iterable[FirewallLine], before: State, after: Sta
     """
     names: dict[str, set[tuple[str, str]]] = {}
     for state in (before, after):
-        for network in state.real_networks():
+        for network in state.routed_networks():
             mac = bridge_mac(network.id)
             own = (network.device, network.id[:12], mac, link_local_address(mac))
             names.update((name, {("network", network.name)}) for name in own)

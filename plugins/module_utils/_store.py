@@ -39,7 +39,7 @@ CREATE UNIQUE INDEX ipam_subnet ON ipam (subnet) WHERE NOT config_only;
 CREATE TABLE container (
     name TEXT PRIMARY KEY, id TEXT NOT NULL UNIQUE, mode TEXT NOT NULL,
     target TEXT REFERENCES container DEFERRABLE INITIALLY DEFERRED,
-    created TEXT NOT NULL, labels TEXT NOT NULL, sysctls TEXT NOT NULL, anchor INTEGER
+    created TEXT NOT NULL, labels TEXT NOT NULL, sysctls TEXT NOT NULL, anchor TEXT
 );
 CREATE TABLE endpoint (
     network TEXT NOT NULL REFERENCES network DEFERRABLE INITIALLY DEFERRED,

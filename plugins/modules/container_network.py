@@ -178,6 +178,11 @@ options:
         that is not there is made, as VLAN 10 of C(eth0), and goes with the last network on it. Without a parent the
         containers reach each other only.
       - C(macvlan_mode) is V(bridge), V(private), V(vepa) or V(passthru), C(ipvlan_mode) V(l2), V(l3) or V(l3s).
+      - In mode V(passthru) one container has all of the parent, and may change its MAC. Where the host has addresses on
+        it, that takes O(force), and so does a change to or from that mode, or between V(l2) and the other two, where
+        containers are connected.
+      - The first interface of an ipvlan sets the mode of all on its parent, also of those that others made in
+        containers, which can't be seen.
       - Both drivers take C(com.docker.network.driver.mtu) and C(com.docker.network.container_iface_prefix) too.
     type: dict
   enable_ipv4:

@@ -8,7 +8,7 @@ It has all imported already, and forks a worker into each host that it hears of.
 
     {"module": name, "arguments": {…}}                a single one is run by the worker itself, several each by a fork
     {"snapshot": true}
-    {…, "fork": true, "user": 65534, "fault": {"at": 3, "how": "fail" or "kill"}}
+    {…, "fork": true, "user": 65534, "environment": {…}, "fault": {"at": 3, "how": "fail" or "kill"}}
 
 A fault stops the run the moment before its Nth change to the host: by an error of the kernel's, or by SIGKILL.
 """
@@ -31,6 +31,7 @@ import struct
 import sys
 import traceback
 from typing import Any
+from unittest import mock
 
 # The modules import these when they need them; here every worker has them already.
 import netaddr  # noqa: F401
@@ -88,7 +89,8 @@ def run(job: Job) -> int:
         if job.get("snapshot"):
             print(json.dumps(take()))
             return 0
-        with patch_module_args(job["arguments"]):
+        environment = mock.patch.dict(os.environ, job.get("environment") or {})
+        with patch_module_args(job["arguments"]), environment:
             MODULES[job["module"]].main()
         raise AssertionError("the module ended without a result")
     except SystemExit as end:

@@ -58,6 +58,7 @@ ON_PARENT: Task = (
         "connected": ["web", "db"],
     },
 )
+ON_VLAN: Task = ("container_network", {**ON_PARENT[1], "driver_options": {"parent": "eth0.10"}})
 CONTAINERS: Task = (
     "netns_bridge",
     {
@@ -104,12 +105,14 @@ class Scenario:
     name: str
     before: tuple[Task, ...]
     task: Task
+    needs: tuple[str, ...] = ()  # of the kernel
 
 
 SCENARIOS = (
     Scenario("first networks", (), NETWORKS),
     Scenario("first containers", (), CONTAINERS),
     Scenario("network on a parent", (), ON_PARENT),
+    Scenario("network on a vlan", (), ON_VLAN, needs=("8021q",)),
     Scenario("ports", (NETWORKS,), PORTS),
     Scenario("change of networks", (NETWORKS,), CHANGED_NETWORKS),
     Scenario("change of containers", (CONTAINERS,), CHANGED_CONTAINERS),

@@ -62,6 +62,7 @@ class Managed:
 
     def __init__(self, host: Host, driver: Driver) -> None:
         self.host = host
+        self.environment: dict[str, str] = {}  # of modules, beside the test's own
         self._driver = driver
 
     def netns_bridge(self, **arguments: Any) -> Result:
@@ -133,6 +134,7 @@ class Managed:
     ) -> list[dict[str, Any]]:
         """What the driver says of runs at the same time. `job`: further keys of a job, such as a fault."""
         internal = {"_ansible_check_mode": check, "_ansible_diff": True}
+        job.setdefault("environment", self.environment)
         jobs = [{"module": module, "arguments": {**internal, **arguments}, **job} for module, arguments in runs]
         return self._driver.do(self.host, *jobs)
 

@@ -40,12 +40,14 @@ def test_layer_3_needs_no_gateway(lab: Lab, managed: Managed, mode: str) -> None
 
 
 def test_mode_changes_in_place(lab: Lab, managed: Managed) -> None:
-    managed.container_network(**in_mode("l2"))
-    index = managed.link("eth0", "web")["ifindex"]
     managed.container_network(**in_mode("l3"))
+    index = managed.link("eth0", "web")["ifindex"]
+    managed.container_network(**in_mode("l3s"))
     shown = managed.link("eth0", "web")
-    assert (shown["ifindex"], shown["linkinfo"]["info_data"]["mode"]) == (index, "l3")
-    managed.container_network(**in_mode("l2"))
+    assert (shown["ifindex"], shown["linkinfo"]["info_data"]["mode"]) == (index, "l3s")
+    text = managed.container_network(**in_mode("l2"), fails=True)["msg"]
+    assert 'ipvlan_mode "l2" differs from the present l3s and would cut off container "mate", container "web"' in text
+    managed.container_network(**in_mode("l2"), force=True)
     assert managed.host.ping(MATE, netns="web")
     assert lab.peer.ping(WEB)
 
@@ -54,10 +56,17 @@ def test_a_parent_has_one_mode(lab: Lab, managed: Managed) -> None:
     managed.container_network(**in_mode("l2"))
     second = {"name": "second", "driver": "ipvlan", "driver_options": {"parent": "eth0", "ipvlan_mode": "l3"}}
     text = managed.container_network(**second, fails=True)["msg"]
-    assert 'ipvlan_mode "l3" differs from l2, which network "lan" has on eth0; use the same' in text
+    assert 'ipvlan_mode "l3" can\'t share the parent eth0 with network "lan" (l2); a parent has one mode' in text
     second["driver_options"]["ipvlan_mode"] = "l2"
     managed.container_network(**second, connected=["web"])
     assert managed.link("eth1", "web")["linkinfo"]["info_kind"] == "ipvlan"
+
+
+def test_mode_of_what_is_not_ours_stays(lab: Lab, managed: Managed) -> None:
+    managed.sh("ip link add link eth0 name theirs type ipvlan mode l2")
+    text = managed.container_network(**in_mode("l3"), fails=True)["msg"]
+    assert "can't share the parent eth0 with \"theirs\", which is not Bridgework's (l2)" in text
+    managed.container_network(**in_mode("l2"))
 
 
 def test_mode_is_one_of_three(managed: Managed) -> None:

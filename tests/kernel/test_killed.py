@@ -31,10 +31,24 @@ def kill_at(managed: Managed, task: Task, moment: int) -> None:
 def scenarios(*names: str) -> pytest.MarkDecorator:
     chosen = [each for each in SCENARIOS if each.name in names]
     assert len(chosen) == len(names)
-    return pytest.mark.parametrize("scenario", chosen, ids=lambda each: each.name)
+    return pytest.mark.parametrize(
+        "scenario",
+        [
+            pytest.param(each, id=each.name, marks=[pytest.mark.needs_kernel(*each.needs)] if each.needs else [])
+            for each in chosen
+        ],
+    )
 
 
-@scenarios("first networks", "network on a parent", "ports", "change of networks", "change of containers", "prune")
+@scenarios(
+    "first networks",
+    "network on a parent",
+    "network on a vlan",
+    "ports",
+    "change of networks",
+    "change of containers",
+    "prune",
+)
 def test_same_task_finishes_what_a_killed_one_began(drivers: Sequence[Driver], scenario: Scenario) -> None:
     with fresh_host(drivers[0]) as managed:
         carry_out(managed, (*scenario.before, scenario.task))
@@ -59,7 +73,7 @@ def comparable(managed: Managed) -> Snapshot:
     return {key: "there" if key.startswith("name ") else value for key, value in found.items()}
 
 
-@scenarios("first networks", "network on a parent", "change of containers")
+@scenarios("first networks", "network on a parent", "network on a vlan", "change of containers")
 def test_nothing_is_leaked_where_the_next_task_wants_something_else(
     drivers: Sequence[Driver], scenario: Scenario
 ) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from kernel.support import PEER, Managed
+from kernel.support import HOST, PEER, Managed
 from kernel.test_parents import LAN, MATE, ROUTER, WEB, lan, seen_by_peer
 
 from lab import Lab
@@ -41,7 +41,10 @@ def test_mode_changes_under_a_connection(lab: Lab, managed: Managed) -> None:
 
 
 def test_one_container_has_the_whole_parent_in_mode_passthru(lab: Lab, managed: Managed) -> None:
-    managed.container_network(**in_mode("passthru", connected=["web"]))
+    text = managed.container_network(**in_mode("passthru", connected=["web"]), fails=True)["msg"]
+    assert f'macvlan_mode "passthru" would cut the host off from eth0, where it has {HOST}' in text
+    managed.container_network(**in_mode("passthru", connected=["web"]), force=True)
+    assert not managed.container_network(**in_mode("passthru", connected=["web"]))["changed"]
     assert seen_by_peer(lab, managed, "web") == WEB
     assert managed.link("eth0", "web")["address"] == managed.link("eth0")["address"]
     text = managed.container_network(name="lan", connected=["web", "mate"], fails=True)["msg"]
@@ -55,6 +58,7 @@ def test_one_container_has_the_whole_parent_in_mode_passthru(lab: Lab, managed: 
 
 
 def test_mode_passthru_comes_and_goes_only_by_force(lab: Lab, managed: Managed) -> None:
+    managed.sh("ip address flush dev eth0")
     managed.container_network(**in_mode("bridge", connected=["web"]))
     mac = managed.link("eth0", "web")["address"]
     text = managed.container_network(**in_mode("passthru", connected=["web"]), fails=True)["msg"]
@@ -73,6 +77,22 @@ def test_hardware_address_is_the_one_that_was_given(lab: Lab, managed: Managed) 
     managed.sh("ip link set eth0 address 02:00:00:00:00:78", "web")
     assert managed.container_network(name="lan")["changed"]
     assert managed.link("eth0", "web")["address"] == MAC
+
+
+def test_hardware_address_of_the_parent_is_refused(lab: Lab, managed: Managed) -> None:
+    given = [{"container": "web", "mac_address": managed.link("eth0")["address"]}]
+    text = managed.container_network(**in_mode("bridge", endpoints=given), fails=True)["msg"]
+    assert "is that of the parent eth0; leave mac_address out to get one of its own" in text
+
+
+def test_parent_is_shared_with_what_is_not_ours(lab: Lab, managed: Managed) -> None:
+    managed.sh("ip link add link eth0 name theirs type macvlan mode bridge; ip link set theirs up")
+    managed.container_network(**in_mode("bridge"))
+    passthru = in_mode("passthru", connected=[], endpoints=[{"container": "mate", "state": "absent"}], force=True)
+    text = managed.container_network(**passthru, fails=True)["msg"]
+    assert "can't share the parent eth0 with \"theirs\", which is not Bridgework's (bridge)" in text
+    managed.container_network(name="lan", state="absent", force=True)
+    assert managed.link("theirs")
 
 
 def test_networks_share_a_parent(lab: Lab, managed: Managed) -> None:
@@ -130,6 +150,14 @@ def test_vlan_that_was_there_stays(lab: Lab, managed: Managed) -> None:
     managed.container_network(**on_vlan("red", "10.10.0.0/24", connected=["web"]))
     managed.container_network(name="red", state="absent", force=True)
     assert managed.link("eth0.10")
+
+
+@needs_vlans
+def test_vlan_of_ours_is_no_trunk(lab: Lab, managed: Managed) -> None:
+    managed.container_network(**on_vlan("red", "10.10.0.0/24", connected=["web"]))
+    nested = {"name": "blue", "driver": "macvlan", "driver_options": {"parent": "eth0.10.20"}}
+    text = managed.container_network(**nested, fails=True)["msg"]
+    assert 'parent "eth0.10.20" is on eth0.10, which is Bridgework\'s own' in text
 
 
 @needs_vlans

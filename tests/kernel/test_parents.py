@@ -113,6 +113,45 @@ def test_mtu_is_that_of_the_parent_unless_it_is_given(lab: Lab, managed: Managed
 
 
 @each_kind
+def test_parent_with_an_mtu_that_is_too_small_for_ipv6(lab: Lab, managed: Managed, kind: str) -> None:
+    managed.sh("ip link set eth0 mtu 1000")
+    text = managed.container_network(**lan(kind), fails=True)["msg"]
+    assert 'parent "eth0" has an MTU of 1000, which is too small for IPv6; raise it to 1280 at least' in text
+    blocks = lan(kind)["ipam_config"][:1]
+    managed.container_network(**lan(kind, ipam_config=blocks))
+    assert managed.host.ping(PEER, netns="web")
+    assert not managed.container_network(name="lan")["changed"]
+    managed.sh("ip link set eth0 mtu 1500")
+    managed.sh("ip link set eth0 mtu 1500", "web")
+    assert managed.container_network(name="lan")["changed"], "it has got settings of IPv6"
+    assert managed.sh("cat /proc/sys/net/ipv6/conf/eth0/disable_ipv6", "web").strip() == "1"
+    managed.sh("ip link set eth0 mtu 1000")
+    assert not managed.container_network(name="lan")["changed"]
+    managed.container_network(name="lan", connected=["web", "mate", "third"])
+    assert managed.host.ping(PEER, netns="third")
+
+
+@each_kind
+def test_addresses_of_the_host_are_its_own(lab: Lab, managed: Managed, kind: str) -> None:
+    blocks = [{"subnet": LAN, "gateway": ROUTER, "iprange": "192.0.2.10/31"}]
+    managed.container_network(**lan(kind, ipam_config=blocks, connected=["web"]))
+    assert managed.address("web") == "192.0.2.11", "the first one is the host's"
+    given = [{"container": "mate", "ipv4_address": HOST}]
+    text = managed.container_network(name="lan", endpoints=given, fails=True)["msg"]
+    assert f'ipv4_address "{HOST}" is in use by this host; leave ipv4_address out' in text
+
+
+@each_kind
+def test_parent_that_is_taken_where_it_can_not_be_seen(lab: Lab, managed: Managed, kind: str) -> None:
+    managed.sh("ip netns add other; ip link add link eth0 netns other name theirs type macvlan mode passthru")
+    text = managed.container_network(**lan(kind), fails=True, framed=False)["msg"]  # only the kernel knows it
+    assert f'refused to create {kind} "eth0" on "eth0"' in text
+    assert 'something else may have "eth0" (a macvlan, ipvlan, bridge): choose another parent' in text
+    managed.sh("ip -n other link del theirs")
+    managed.container_network(**lan(kind))
+
+
+@each_kind
 def test_ports_are_not_published_on_it(lab: Lab, managed: Managed, kind: str) -> None:
     managed.container_network(**lan(kind))
     text = managed.port_mapping(container="web", published_ports=["8000:8080"], fails=True)["msg"]
@@ -140,6 +179,8 @@ def test_settings_of_an_endpoint_are_those_of_its_interface(lab: Lab, managed: M
         ("lo", "is the loopback interface; name one"),
         ("idle", 'is down; bring "idle" up first'),
         ("enslaved", "is a port of trunk; name trunk, or another"),
+        ("stacked", "is itself on eth0 (macvlan); name eth0"),
+        ("tunnel", "is no Ethernet interface (tun); choose another parent"),
         ("bw0", 'is the bridge of network "bridge"; choose another parent'),
         ("a name", "is not a valid interface name"),
     ],
@@ -148,6 +189,8 @@ def test_settings_of_an_endpoint_are_those_of_its_interface(lab: Lab, managed: M
 def test_parent_that_will_not_do_is_refused(lab: Lab, managed: Managed, kind: str, parent: str, problem: str) -> None:
     managed.sh("ip link add idle type veth peer name enslaved; ip link add trunk type bridge")
     managed.sh("ip link set enslaved master trunk up")
+    managed.sh("ip link add link eth0 name stacked type macvlan; ip link set stacked up")
+    managed.sh("ip tuntap add tunnel mode tun; ip link set tunnel up")
     managed.netns_bridge(containers=[{"name": "other"}])
     text = managed.container_network(**lan(kind, driver_options={"parent": parent}), fails=True)["msg"]
     assert f'parent "{parent}" {problem}' in text
@@ -242,11 +285,14 @@ def test_others_go_on_where_a_parent_is_gone(lab: Lab, managed: Managed, kind: s
     result = managed.container_network(name="other", connected=["db"])
     assert all('the interface "up0", which eth0 is to be on, is gone' in text for text in warnings_of(result))
     assert len(warnings_of(result)) == 2
-    text = managed.container_network(name="lan", labels={"a": "b"}, fails=True)["msg"]
+    assert len(warnings_of(managed.container_network(name="lan", labels={"a": "b"}))) == 2, "it can wait"
+    text = managed.container_network(name="lan", connected=["new"], appends=True, fails=True)["msg"]
     assert 'the interface "up0", which eth0 is to be on, is gone; bring it back, or disconnect' in text
+    managed.container_network(name="lan", endpoints=[{"container": "mate", "state": "absent"}])
+    managed.container_network(name="lan", connected=["mate"], appends=True, fails=True)
     managed.sh("ip link add up0 type veth peer name up1; ip link set up0 up; ip link set up1 up")
-    managed.container_network(name="other")
-    assert managed.host.ping(MATE, netns="web")
+    managed.container_network(name="lan", connected=["web", "mate"])
+    assert managed.host.ping(managed.address("mate"), netns="web")
     managed.sh("ip link del up0")
     managed.container_network(name="lan", state="absent", force=True)
 
@@ -267,3 +313,60 @@ def test_network_made_from_a_configuration(lab: Lab, managed: Managed) -> None:
     managed.container_network(name="settings", config_only=True, **settings)
     managed.container_network(name="lan", driver="macvlan", config_from="settings", connected=["web"])
     assert seen_by_peer(lab, managed, "web") == WEB
+
+
+@each_kind
+def test_container_can_not_keep_an_interface_by_a_disguise(lab: Lab, managed: Managed, kind: str) -> None:
+    managed.container_network(**lan(kind))
+    managed.sh("ip link set eth0 down; ip link set eth0 name mine alias none; ip link set mine up", "web")
+    assert managed.container_network(name="lan")["changed"]
+    assert "mine" not in managed.sh("ip -o link", "web")
+    assert seen_by_peer(lab, managed, "web") == WEB
+    managed.sh("ip link set eth0 down; ip link set eth0 name mine alias none; ip link set mine up", "web")
+    managed.container_network(name="lan", state="absent", force=True)
+    assert "mine" not in managed.sh("ip -o link", "web")
+
+
+@each_kind
+def test_interface_that_only_looks_the_same_is_replaced(lab: Lab, managed: Managed, kind: str) -> None:
+    """One on an interface of another namespace, which has the index there that the parent has on the host."""
+    managed.container_network(**lan(kind))
+    parent = managed.link("eth0")["ifindex"]
+    own = managed.link("eth0", "web")
+    managed.sh("ip netns add nested")
+    managed.sh(f"ip link add up0 index {parent} type veth peer name up1 index 99; ip link set up0 up", "nested")
+    forged = f"link add link up0 name forged index {own['ifindex']} type macvlan mode bridge"
+    managed.sh("ip link del eth0", "web")
+    managed.sh(f"ip -n nested {forged}; ip -n nested link set forged netns web")
+    managed.sh(f"ip link set forged name eth0 alias '{own['ifalias']}' address {own['address']}", "web")
+    managed.container_network(name="lan")
+    assert seen_by_peer(lab, managed, "web") == WEB
+
+
+@each_kind
+def test_interface_of_somebody_else_on_the_same_parent_is_left(lab: Lab, managed: Managed, kind: str) -> None:
+    managed.sh("ip netns add web")
+    managed.sh(f"ip link add link eth0 name theirs netns web type {kind}")
+    managed.sh("ip link set theirs name eth0", "web")
+    theirs = managed.link("eth0", "web")["address"]
+    named = lan(kind, connected=[], endpoints=[{"container": "web", "interface_name": "eth0"}])
+    text = managed.container_network(**named, fails=True)["msg"]
+    assert 'container "web": interface "eth0" exists and is not Bridgework\'s' in text
+    managed.container_network(**lan(kind))
+    managed.container_network(name="lan", state="absent", force=True)
+    assert managed.link("eth0", "web")["address"] == theirs
+
+
+@pytest.mark.needs_kernel("8021q")
+def test_vlan_outlives_what_happens_to_its_trunk(lab: Lab, managed: Managed) -> None:
+    managed.sh("ip link add up0 type veth peer name up1; ip link set up0 up; ip link set up1 up")
+    managed.container_network(**lan("macvlan", driver_options={"parent": "up0.10"}))
+    index = managed.link("up0.10")["ifindex"]
+    managed.sh("ip link set up0 down")
+    managed.container_network(name="other", connected=["db"])
+    managed.sh("ip link set up0 name moved; ip link set moved up")
+    managed.container_network(name="other", labels={"a": "b"})
+    assert managed.link("up0.10")["ifindex"] == index
+    managed.sh("ip link set moved down; ip link set moved name up0; ip link set up0 up")
+    managed.container_network(name="other")
+    assert managed.host.ping(managed.address("mate"), netns="web")

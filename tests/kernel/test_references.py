@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -71,11 +72,14 @@ def test_path_is_connected(managed: Managed, pid: str) -> None:
     assert managed.host.ping("172.17.0.2", netns="web")
     assert managed.container_info(name="/run/sandboxes/one")["container"]["namespace"] == "/run/sandboxes/one"
     managed.sh("umount /run/sandboxes/one; rm /run/sandboxes/one")
-    text = managed.container_network(name="net", labels={"a": "b"}, fails=True, framed=False)["msg"]
+    assert warnings_of(managed.container_network(name="net", labels={"a": "b"})), "it can wait"
+    managed.container_network(name="net", endpoints=[{"container": "/run/sandboxes/one", "state": "absent"}])
+    text = managed.container_network(name="net", connected=["/run/sandboxes/one"], fails=True, framed=False)["msg"]
     assert 'container "/run/sandboxes/one": there is no such file' in text
 
 
 def test_path_of_a_name_is_that_name(managed: Managed) -> None:
+    managed.sh("ip netns add web")
     managed.container_network(name="net", connected=["/run/netns/web"])
     assert not managed.container_network(name="net", connected=["web", "/var/run/netns/web"][:1])["changed"]
     assert managed.container_info(name="/var/run/netns/web")["container"]["name"] == "web"
@@ -120,15 +124,36 @@ def test_default_route_of_its_runtime_is_left(managed: Managed, pid: str) -> Non
 
 def test_process_that_ended_leaves_others_alone(managed: Managed) -> None:
     with process(managed.host) as pid:
-        managed.container_network(name="net", connected=[f"pid:{pid}", "web"])
+        name = f"pid:{pid}"
+        managed.container_network(name="net", connected=[name, "web"])
+        managed.port_mapping(container=name, published_ports=["8000:8080"])
+    until_gone(managed)
     result = managed.container_network(name="other", connected=["db"])
-    assert [
-        f'container "pid:{pid}": there is no process {pid}; name one that runs' in text for text in warnings_of(result)
-    ]
-    text = managed.container_network(name="net", labels={"a": "b"}, fails=True)["msg"]
-    assert f'container "pid:{pid}": there is no process {pid}' in text
-    managed.container_network(name="net", endpoints=[{"container": f"pid:{pid}", "state": "absent", "force": True}])
-    assert not warnings_of(managed.container_network(name="net", labels={"a": "b"}))
+    assert [text for text in warnings_of(result) if f'container "{name}": there is no process {pid}' in text]
+    assert warnings_of(managed.container_network(name="net", labels={"a": "b"})), "that can wait"
+    text = managed.port_mapping(container=name, published_ports=["8001:8081"], fails=True)["msg"]
+    assert f'container "{name}": there is no process {pid}; name one that runs' in text
+    managed.container_network(name="net", endpoints=[{"container": name, "state": "absent", "force": True}])
+    managed.port_mapping(container=name, state="absent")
+    assert not warnings_of(managed.container_network(name="net", labels={"c": "d"}))
+
+
+def until_gone(managed: Managed) -> None:
+    """The kernel takes namespaces away in its own time, and their interfaces with them."""
+    managed.sh(
+        "for try in $(seq 100); do [ $(ls -d /sys/class/net/veth* | wc -l) = 1 ] && exit; sleep 0.05; done; exit 1"
+    )
+
+
+@pytest.mark.parametrize("seed", ["1", "2", "3"])
+def test_of_two_references_to_one_namespace_the_first_stays(managed: Managed, pid: str, seed: str) -> None:
+    managed.sh(f"mkdir -p /run/sandboxes; touch /run/sandboxes/a{seed}")
+    managed.sh(f"mount --bind /proc/{pid}/ns/net /run/sandboxes/a{seed}")
+    managed.container_network(name="net", connected=[f"pid:{pid}"])
+    other = {"name": "other", "connected": [f"/run/sandboxes/a{seed}"]}
+    text = managed.container_network(**other, fails=True, framed=False)["msg"]
+    assert f'it is in the namespace of container "pid:{pid}"; name that one instead' in text
+    assert inside(managed, pid, "ip -o -4 addr show dev eth0").split()[3] == "172.17.0.2/16"
 
 
 def test_number_that_came_to_another_process_is_not_taken_for_it(managed: Managed) -> None:
@@ -137,12 +162,82 @@ def test_number_that_came_to_another_process_is_not_taken_for_it(managed: Manage
     managed.sh(f"echo {int(pid) - 1} > /proc/sys/kernel/ns_last_pid")
     with process(managed.host) as other:
         assert other == pid, "the kernel gave the number again"
-        text = managed.container_network(name="net", fails=True, framed=False)["msg"]
-        assert "that process has ended, and another has its number; disconnect it" in text
+        warnings = warnings_of(managed.container_network(name="net", framed=False))
+        assert "that process has ended, and another has its number; disconnect it" in "".join(warnings)
+        assert inside(managed, pid, "ip -o link | wc -l").strip() == "1"
         managed.container_network(name="net", endpoints=[{"container": f"pid:{pid}", "state": "absent"}])
         assert inside(managed, pid, "ip -o link | wc -l").strip() == "1"
         managed.container_network(name="net", connected=[f"pid:{pid}"])
         assert inside(managed, pid, "ip -o link | wc -l").strip() == "2"
+
+
+def test_path_of_a_process_is_its_number(managed: Managed, pid: str) -> None:
+    with process(managed.host) as pid:
+        managed.container_network(name="net", connected=[f"/proc/{pid}/ns/net"])
+        found = managed.container_info(name=f"/proc/{pid}/ns/net")["container"]
+        assert (found["name"], found["namespace"]) == (f"pid:{pid}", f"/proc/{pid}/ns/net")
+    managed.sh(f"echo {int(pid) - 1} > /proc/sys/kernel/ns_last_pid")
+    with process(managed.host) as other:
+        assert other == pid, "the kernel gave the number again"
+        managed.container_network(name="other", connected=["web"], framed=False)
+        assert inside(managed, pid, "ip -o link | wc -l").strip() == "1", "a stranger was connected"
+
+
+EARLIER = """
+import sqlite3
+with sqlite3.connect("/var/lib/bridgework/state.db") as state:
+    state.execute("UPDATE container SET anchor = 'earlier' || anchor WHERE anchor IS NOT NULL")
+"""
+
+
+def test_process_of_an_earlier_boot_is_another_one(managed: Managed, pid: str) -> None:
+    managed.container_network(name="net", connected=[f"pid:{pid}"])
+    managed.host.run(sys.executable, "-c", EARLIER)
+    (warning,) = warnings_of(managed.container_network(name="other", connected=["web"], framed=False))
+    assert "that process has ended, and another has its number; disconnect it" in warning
+
+
+def test_file_that_is_no_namespace_is_not_even_opened(managed: Managed) -> None:
+    """To open a pipe would wait for whoever writes to it, to open a watchdog's device would start it."""
+    managed.sh("mkfifo /run/pipe; mknod /run/device c 10 130")
+    for path in ("/run/pipe", "/run/device"):
+        text = managed.container_network(name="net", connected=[path], fails=True, framed=False)["msg"]
+        assert f'container "{path}": {path} is not a network namespace; name the file of one' in text
+
+
+def test_path_that_others_than_root_may_change_is_refused(managed: Managed, pid: str) -> None:
+    managed.sh("mkdir -p /run/user /run/sticky /run/crowd /run/own; chown 1000 /run/user; chmod 1777 /run/sticky")
+    managed.sh("chgrp 1000 /run/crowd; chmod 775 /run/crowd; ln -s /run/own /run/user/link; ln -s user/link /run/way")
+    managed.sh("for each in user sticky crowd own; do mkdir -p /run/$each/deep; touch /run/$each/deep/net; done")
+    managed.sh(f"for each in user sticky crowd own; do mount --bind /proc/{pid}/ns/net /run/$each/deep/net; done")
+    managed.sh("ln -s deep/net /run/own/net; ln -s /run/own /run/straight; ln -s loop /run/loop")
+    loose = "others than root may change {}; name a file that is root's alone to put there"
+    for path, problem in {
+        "/run/user/deep/net": loose.format("/run/user"),
+        "/run/sticky/deep/net": loose.format("/run/sticky"),
+        "/run/crowd/deep/net": loose.format("/run/crowd"),
+        "/run/way/deep/net": loose.format("/run/user"),
+        "/run/own/net": "/run/own/net is a symbolic link; name the file that it leads to",
+        "/run/loop/net": "/run/loop/net can't be opened (Too many levels of symbolic links)",
+        "/run/own/deep/net/net": "there is no such file; make it, or disconnect it",
+    }.items():
+        text = managed.container_network(name="net", connected=[path], fails=True, framed=False)["msg"]
+        assert f'container "{path}": {problem}' in text
+    managed.container_network(name="net", connected=["/run/straight/deep/net"])
+    assert inside(managed, pid, "ip -o link | wc -l").strip() == "2"
+
+
+def test_path_of_a_name_has_to_be_there(managed: Managed) -> None:
+    arguments = {"name": "net", "connected": ["/run/netns/typo"]}
+    text = managed.container_network(**arguments, fails=True, framed=False)["msg"]
+    assert 'container "/run/netns/typo" does not exist; make it first, or name it "typo" to have it made' in text
+    assert "there is no /run/netns/typo yet; check mode takes it that" in "".join(
+        warnings_of(managed.container_network(**arguments, check=True))
+    )
+    managed.container_network(name="net", connected=["typo"])
+    managed.sh("umount /run/netns/typo; rm /run/netns/typo")
+    managed.container_network(**arguments, framed=False)
+    assert managed.address("typo") == "172.17.0.2", "what is declared is repaired"
 
 
 def test_reference_to_the_host_or_to_another_container_is_refused(managed: Managed) -> None:
@@ -159,15 +254,15 @@ def test_reference_to_the_host_or_to_another_container_is_refused(managed: Manag
     finally:
         managed.host.stop(running)
     managed.sh("touch /run/plain")
-    for path, problem in {"/run/plain": "is not a network namespace", "/proc/1/ns/mnt": "is not a network"}.items():
-        text = managed.container_network(name="net", connected=["web", path], fails=True, framed=False)["msg"]
-        assert f'container "{path}": {path} {problem}' in text
+    text = managed.container_network(name="net", connected=["web", "/run/plain"], fails=True, framed=False)["msg"]
+    assert 'container "/run/plain": /run/plain is not a network namespace' in text
 
 
 def test_check_mode_takes_it_that_an_earlier_task_starts_it(managed: Managed) -> None:
     predicted = managed.container_network(name="net", connected=["/run/later"], check=True)
     assert predicted["changed"]
-    assert warnings_of(predicted) == ['container "/run/later": there is no such file (it is left as it is)']
+    problem = "there is no such file; make it, or disconnect it"
+    assert warnings_of(predicted) == [f'container "/run/later": {problem} (it is left as it is)']
     before = managed.snapshot()
     assert managed.container_network(name="net", connected=["/run/later"], fails=True, framed=False)
     same(bare(before), bare(managed.snapshot()), "the failure left something")
@@ -186,6 +281,10 @@ def test_check_mode_takes_it_that_an_earlier_task_starts_it(managed: Managed) ->
         ("/run/../etc/a b", "is not a valid path of a namespace"),
         ("/", "is not a valid path of a namespace"),
         ("/run/netns/-x", "is not a valid name"),
+        ("/proc/self/ns/net", 'is no lasting name of a network namespace; name the process, like "pid:4711"'),
+        ("/proc/thread-self/ns/net", "is no lasting name of a network namespace"),
+        ("/run/../proc/4711/ns/mnt", "is no lasting name of a network namespace"),
+        ("unit:app@.service", 'is a template; name an instance, like "unit:app@one.service"'),
     ],
 )
 def test_reference_that_is_none_is_refused(managed: Managed, reference: str, problem: str) -> None:

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -43,6 +43,8 @@ class FakeFacts:
     reserved: frozenset[int] = frozenset()
     namespaces: set[str] = field(default_factory=set)
     inodes: Mapping[str, int] = field(default_factory=dict)
+    anchors: Mapping[str, str] = field(default_factory=dict)
+    announced: set[str] = field(default_factory=set)
     processes: Mapping[str, list[str]] = field(default_factory=dict)
     interfaces: Mapping[str, set[str]] = field(default_factory=dict)
     links: Mapping[str, Interface] = field(default_factory=dict)  # the host's, by name
@@ -62,6 +64,9 @@ class FakeFacts:
 
     def interface(self, name: str) -> Interface | None:
         return self.links.get(name)
+
+    def interfaces_on(self, lower: str) -> Mapping[str, Interface]:
+        return {name: each for name, each in self.links.items() if each.lower == lower}
 
     def has_link_kind(self, kind: str) -> bool:
         return kind in self.link_kinds
@@ -89,6 +94,12 @@ class FakeFacts:
 
     def namespace_inode(self, container: str) -> int | None:
         return self.inodes.get(container)
+
+    def look_up(self, containers: Iterable[str]) -> None:
+        self.announced |= {*containers}
+
+    def namespace_anchor(self, container: str) -> str | None:
+        return self.anchors.get(container)
 
     def namespace_path(self, container: str) -> str:
         return f"/run/netns/{container}"

@@ -4,13 +4,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from unit.support import Declaration, FakeFacts, refused
 
-from ansible_collections.bridgework.network.plugins.module_utils._errors import InUse
+from ansible_collections.bridgework.network.plugins.module_utils._conflicts import find_conflicts, without_waiting
+from ansible_collections.bridgework.network.plugins.module_utils._errors import InUse, InvalidInput
 from ansible_collections.bridgework.network.plugins.module_utils._facts import Interface
 from ansible_collections.bridgework.network.plugins.module_utils._firewall import Firewall
 from ansible_collections.bridgework.network.plugins.module_utils._firewall.iptables import Iptables
@@ -27,6 +29,7 @@ from ansible_collections.bridgework.network.plugins.module_utils._render import 
 
 ETH0 = Interface("", is_up=True, mtu=1500)
 SUBNET = "192.0.2.0/24"
+MTU = "com.docker.network.driver.mtu"
 
 
 @pytest.fixture
@@ -47,7 +50,7 @@ def lan(host: Declaration, driver: str = "macvlan", name: str = "lan", **params:
 
 def present(config: HostConfig, **changes: Any) -> HostConfig:
     """A host that holds all of it."""
-    return replace(config, interfaces=frozenset({"eth0"}), **changes)
+    return replace(config, interfaces={"eth0": True}, **changes)
 
 
 def steps(plan: Plan) -> list[tuple[str, tuple[str, str]]]:
@@ -146,11 +149,26 @@ def test_what_the_kernel_lacks_is_named(host: Declaration, kind: str, parent: st
         ("down0", 'is down; bring "down0" up first, or name another interface'),
         ("down0.5", 'is on down0, which is down; bring "down0" up first, or name another interface'),
         ("port0", "is a port of br0; name br0, or another interface"),
+        ("port0.5", "is on port0, which is a port of br0; name br0, or another interface"),
+        ("bw0.5", "is on bw0, which is Bridgework's own; name an interface of the host's"),
+        ("eth0.10.20", "is on eth0.10, which is Bridgework's own; name an interface of the host's"),
+        ("wg0", "is no Ethernet interface (wireguard); choose another parent"),
+        ("wg0.5", "is on wg0, which is no Ethernet interface (wireguard); choose another parent"),
+        ("mv0", "is itself on eth0 (macvlan); name eth0"),
+        ("tap0", "is itself on another interface (ipvtap); name another interface"),
     ],
 )
 def test_parent_that_will_not_do_is_refused(host: Declaration, parent: str, text: str) -> None:
-    down, port = Interface("", False, 1500), Interface("veth", True, 1500, master="br0")
-    host.facts.links = {"eth0": ETH0, "down0": down, "port0": port}
+    host.facts.links = {
+        "eth0": ETH0,
+        "eth0.10": Interface("vlan", True, 1500, owner="bridgework parent eth0.10"),
+        "bw0": Interface("bridge", True, 1500, owner="bridgework network bridge"),
+        "down0": Interface("", False, 1500),
+        "port0": Interface("veth", True, 1500, master="br0"),
+        "wg0": Interface("wireguard", True, 1420, is_ethernet=False),
+        "mv0": Interface("macvlan", True, 1500, lower="eth0", variant="bridge"),
+        "tap0": Interface("ipvtap", True, 1500),
+    }
     with refused(f'network "lan": parent "{parent}" {text}'):
         lan(host, driver_options={"parent": parent})
 
@@ -161,14 +179,184 @@ def test_parent_has_one_driver_and_one_mode(host: Declaration) -> None:
     with refused(f'network "b": parent "eth0" is the parent, with the driver ipvlan, of network "lan"; {other}'):
         lan(host, "macvlan", "b", subnet="10.0.0.0/24")
     with refused(
-        'network "b": ipvlan_mode "l3" differs from l2, which network "lan" has on eth0; '
-        "use the same: a parent has one mode"
+        'network "b": ipvlan_mode "l3" can\'t share the parent eth0 with network "lan" (l2); '
+        "a parent has one mode: use that one, or choose another parent"
     ):
         lan(host, "ipvlan", "b", subnet="10.0.0.0/24", driver_options={"ipvlan_mode": "l3"})
     with refused(
         'network "c": com.docker.network.bridge.name "eth0" is the parent of network "lan"; choose another name'
     ):
         host.network("c", driver_options={"com.docker.network.bridge.name": "eth0"})
+
+
+@pytest.mark.parametrize(
+    ("driver", "options", "kind", "variant", "text"),
+    [
+        ("macvlan", {}, "ipvlan", "l2", 'parent "eth0" has the ipvlan "theirs", which is not Bridgework\'s'),
+        ("ipvlan", {}, "macvtap", "", 'parent "eth0" has the macvtap "theirs", which is not Bridgework\'s'),
+        (
+            "macvlan",
+            {},
+            "macvlan",
+            "passthru",
+            'macvlan_mode "bridge" can\'t share the parent eth0 with "theirs", which is not Bridgework\'s (passthru)',
+        ),
+        (
+            "ipvlan",
+            {"ipvlan_mode": "l3"},
+            "ipvlan",
+            "l2",
+            'ipvlan_mode "l3" can\'t share the parent eth0 with "theirs", which is not Bridgework\'s (l2)',
+        ),
+        ("macvlan", {}, "macvlan", "vepa", None),
+        ("ipvlan", {}, "ipvlan", "l2", None),
+        ("macvlan", {}, "vlan", "10", None),
+    ],
+)
+def test_parent_that_somebody_else_has_taken_is_refused(
+    host: Declaration, driver: str, options: dict, kind: str, variant: str, text: str | None
+) -> None:
+    host.facts.links = {"eth0": ETH0, "theirs": Interface(kind, True, 1500, lower="eth0", variant=variant)}
+    if text is None:
+        assert lan(host, driver, driver_options=options)
+    else:
+        with pytest.raises(InvalidInput, match=re.escape(f'network "lan": {text}; ')):
+            lan(host, driver, driver_options=options)
+
+
+def test_dummy_of_another_network_is_no_parent(host: Declaration) -> None:
+    host.network("island", driver="macvlan")
+    device = host["island"].device
+    host.facts.links = {device: Interface("dummy", True, 1500, owner="bridgework network island")}
+    own = f'network "lan": parent "{device}" is network "island"\'s own, which leads nowhere; choose another parent'
+    with refused(own):
+        lan(host, driver_options={"parent": device})
+
+
+def test_host_is_not_cut_off_from_its_parent_without_force(host: Declaration) -> None:
+    passthru = {"macvlan_mode": "passthru"}
+    host.facts.links = {"eth0": replace(ETH0, addresses=("192.0.2.10", "2001:db8::10"))}
+    text = (
+        'network "lan": macvlan_mode "passthru" would cut the host off from eth0, where it has 192.0.2.10, '
+        "2001:db8::10; choose another parent or mode, or set force if that is meant"
+    )
+    with refused(text):
+        lan(host, driver_options=passthru)
+    lan(host)
+    with refused(text):
+        lan(host, driver_options=passthru)
+    lan(host, driver_options=passthru, force=True)
+    lan(host, driver_options=passthru)
+    host.facts.links = {"eth0": ETH0}
+    host.network("lan", state="absent", force=True)
+    lan(host, driver_options=passthru)
+
+
+@pytest.mark.parametrize("driver", ["macvlan", "ipvlan"])
+class TestAddressesOfTheHost:
+    def test_they_are_not_given_out(self, host: Declaration, driver: str) -> None:
+        host.facts.addresses = frozenset({"127.0.0.1", "192.0.2.2", "2001:db8::2", "10.0.0.1"})
+        lan(host, driver, connected=["web", "mate"])
+        assert {host.address("lan", name) for name in ("web", "mate")} == {"192.0.2.3", "192.0.2.4"}
+        host.network("lan", ipam_config=[{"subnet": SUBNET}, {"subnet": "2001:db8::/64"}])
+        assert host.endpoint("lan", "web").address(6) == "2001:db8::3"
+
+    def test_they_are_refused(self, host: Declaration, driver: str) -> None:
+        with refused(
+            'network "lan": endpoint of "web": ipv4_address "192.0.2.7" is in use by this host; '
+            "leave ipv4_address out to get a free address"
+        ):
+            lan(host, driver, connected=None, endpoints=[{"container": "web", "ipv4_address": "192.0.2.7"}])
+
+    def test_container_keeps_an_address_that_the_host_gets_too(self, host: Declaration, driver: str) -> None:
+        lan(host, driver)
+        host.facts.addresses = frozenset({"192.0.2.2"})
+        lan(host, driver)
+        assert host.address("lan", "web") == "192.0.2.2"
+
+
+@pytest.mark.parametrize(
+    ("parent", "mac", "whose"),
+    [
+        ("eth0", "02:00:00:00:00:01", "the parent eth0"),
+        ("eth0.10", "02:00:00:00:00:01", "the parent eth0.10"),
+        ("eth0", "02:00:00:00:00:02", "the interface mv0"),
+    ],
+)
+def test_hardware_address_that_is_taken_on_the_parent_is_refused(
+    host: Declaration, parent: str, mac: str, whose: str
+) -> None:
+    host.facts.links = {
+        "eth0": replace(ETH0, mac="02:00:00:00:00:01"),
+        "mv0": Interface("macvlan", True, 1500, mac="02:00:00:00:00:02", lower="eth0", variant="bridge"),
+    }
+    named = [{"container": "web", "mac_address": mac}]
+    with refused(
+        f'network "lan": endpoint of "web": mac_address "{mac}" is that of {whose}; '
+        "leave mac_address out to get one of its own"
+    ):
+        lan(host, driver_options={"parent": parent}, connected=None, endpoints=named)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "is_felt"),
+    [("l2", "l3", True), ("l3s", "l2", True), ("l3", "l3s", False), ("l3s", "l3", False)],
+)
+def test_change_between_layers_cuts_off_who_is_connected(
+    host: Declaration, before: str, after: str, is_felt: bool
+) -> None:
+    lan(host, "ipvlan", driver_options={"ipvlan_mode": before})
+    if is_felt:
+        with refused(
+            f'network "lan": ipvlan_mode "{after}" differs from the present {before} and would cut off '
+            'container "web"; set force to re-create their endpoints',
+            InUse,
+        ):
+            lan(host, "ipvlan", driver_options={"ipvlan_mode": after})
+    config = lan(host, "ipvlan", driver_options={"ipvlan_mode": after}, force=is_felt)
+    assert config.links[("web", "eth0")].variant == after
+
+
+class TestSmallParent:
+    """A parent whose MTU is too small for IPv6."""
+
+    @pytest.fixture
+    def host(self) -> Declaration:
+        return Declaration(FakeFacts(links={"eth0": replace(ETH0, mtu=1000)}))
+
+    @pytest.mark.parametrize("parent", ["eth0", "eth0.10"])
+    def test_network_of_ipv6_is_refused(self, host: Declaration, parent: str) -> None:
+        with refused(
+            f'network "lan": parent "{parent}" has an MTU of 1000, which is too small for IPv6; '
+            "raise it to 1280 at least (RFC 8200), or leave IPv6 out"
+        ):
+            lan(host, driver_options={"parent": parent}, enable_ipv6=True)
+        lan(host, driver_options={"parent": parent})
+
+    def test_network_of_ipv6_that_was_there_before_goes_on(self, host: Declaration) -> None:
+        host.facts.links = {"eth0": ETH0}
+        lan(host, enable_ipv6=True)
+        host.facts.links = {"eth0": replace(ETH0, mtu=1000)}
+        lan(host, enable_ipv6=True, connected=["web", "mate"])
+
+    def test_settings_that_the_link_lacks_are_not_missed(self, host: Declaration) -> None:
+        config = lan(host, driver_options={"parent": "eth0.10"})
+        without = present(config, sysctls={})
+        assert {path.split("/")[1] for _namespace, path in config.sysctls} == {"ipv6"}
+        assert not make_plan(config, without)
+
+    def test_settings_that_the_link_has_are_repaired(self, host: Declaration) -> None:
+        config = lan(host)
+        key = ("web", "net/ipv6/conf/eth0/disable_ipv6")
+        off = present(config, sysctls={key: replace(config.sysctls[key], value="0")})
+        assert [(step.verb, step.thing.key) for step in make_plan(config, off).steps()] == [("update", key)]
+
+    @pytest.mark.parametrize("further", [{"enable_ipv6": True}, {"driver_options": {MTU: 1400}}])
+    def test_settings_are_missed_where_the_link_must_have_them(self, host: Declaration, further: dict) -> None:
+        host.facts.links = {"eth0": ETH0}
+        config = lan(host, **further)
+        plan = make_plan(config, present(config, sysctls={}))
+        assert {step.thing.key for step in plan.steps()} == {*config.sysctls}
 
 
 def test_change_of_parent_or_driver_cuts_off_who_is_connected(host: Declaration) -> None:
@@ -218,3 +406,35 @@ class TestPlan:
         config = lan(host, "ipvlan")
         links = {key: replace(link, mtu=1500, mac="02:00:00:00:00:01") for key, link in config.links.items()}
         assert not make_plan(config, present(config, links=links))
+
+
+class TestTrunk:
+    """What becomes of a VLAN of ours where something happens to the interface that it is on."""
+
+    @pytest.fixture
+    def config(self, host: Declaration) -> HostConfig:
+        return lan(host, driver_options={"parent": "eth0.10"})
+
+    def test_vlan_whose_trunk_has_another_name_stays_as_it_is(self, config: HostConfig) -> None:
+        vlan = replace(config.links[(HOST, "eth0.10")], lower="moved")
+        found = present(config, links={**config.links, vlan.key: vlan})
+        found.interfaces = {"moved": True, "eth0.10": True}
+        wanted = without_waiting(config, config, found)
+        assert wanted.links[vlan.key] == vlan
+        assert not make_plan(wanted, found)
+        assert not find_conflicts(wanted, found)
+
+    def test_vlan_whose_trunk_is_down_is_not_asked_to_be_up(self, config: HostConfig) -> None:
+        vlan = replace(config.links[(HOST, "eth0.10")], up=False)
+        found = present(config, links={**config.links, vlan.key: vlan})
+        found.interfaces = {"eth0": False, "eth0.10": False}
+        assert not make_plan(without_waiting(config, config, found), found)
+        found.interfaces = {"eth0": True, "eth0.10": False}
+        assert steps(make_plan(without_waiting(config, config, found), found)) == [("update", vlan.key)]
+
+    def test_containers_wait_where_vlan_and_trunk_are_gone(self, config: HostConfig) -> None:
+        found = HostConfig(namespaces=config.namespaces)
+        wanted = without_waiting(config, config, found)
+        assert (HOST, "eth0.10") not in wanted.links
+        (conflict,) = find_conflicts(wanted, found)
+        assert conflict.container == "web" and conflict.is_absence

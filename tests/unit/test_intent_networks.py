@@ -291,6 +291,25 @@ class TestOverlap:
         ):
             blue.network("red", subnet=subnet)
 
+    @pytest.mark.parametrize(
+        ("subnets", "problem"),
+        [
+            (["10.2.0.128/25", "10.2.0.0/24"], '"10.2.0.0/24" overlaps another one of the task (10.2.0.128/25)'),
+            (["10.2.0.0/24", "10.2.0.128/25"], '"10.2.0.128/25" overlaps another one of the task (10.2.0.0/24)'),
+            (["10.2.0.0/24", "10.3.0.0/24", "10.2.0.0/24"], '"10.2.0.0/24" is listed twice'),
+        ],
+    )
+    @pytest.mark.parametrize("is_there", [False, True])
+    @pytest.mark.parametrize("params", [{"driver": "macvlan"}, {"config_only": True}])
+    def test_overlap_inside_a_network_is_refused_in_any_order(
+        self, host: Declaration, subnets: list[str], problem: str, is_there: bool, params: dict[str, Any]
+    ) -> None:
+        if is_there:
+            host.network("lan", ipam_config=[{"subnet": "10.2.0.0/24"}], **params)
+        remedy = "list it once" if "twice" in problem else "choose another, or leave one of the two out"
+        with refused(f'network "lan": subnet {problem}; {remedy}'):
+            host.network("lan", ipam_config=[{"subnet": subnet} for subnet in subnets], **params)
+
     def test_overlap_by_a_change_is_refused_too(self, blue: Declaration) -> None:
         blue.network("red")
         with refused(

@@ -226,7 +226,7 @@ def test_given_address_may_lie_outside_the_range_but_not_the_subnet(address: str
 )
 def test_given_address_that_cant_be_had_is_refused(address: str, problem: str) -> None:
     with refused(f'{SUBJECT}: ipv4_address "{address}" {problem}'):
-        _ipam.given_address(SUBJECT, "ipv4_address", address, [GIVEN], {"192.168.10.7": "db"}.get)
+        _ipam.given_address(SUBJECT, "ipv4_address", address, [GIVEN], {"192.168.10.7": 'container "db"'}.get)
 
 
 def test_subnets_are_taken_from_dockers_pools_in_order() -> None:

@@ -7,10 +7,12 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from unit.support import Declaration, is_one_plain_line
+from unit.support import Declaration, is_one_plain_line, refused
 
 from ansible_collections.bridgework.network.plugins.module_utils import _references
 from ansible_collections.bridgework.network.plugins.module_utils._errors import InvalidInput
+from ansible_collections.bridgework.network.plugins.module_utils._intent import Item
+from ansible_collections.bridgework.network.plugins.module_utils._kernel.runtimes import environment
 from ansible_collections.bridgework.network.plugins.module_utils._model import is_reference
 
 
@@ -28,6 +30,8 @@ from ansible_collections.bridgework.network.plugins.module_utils._model import i
         ("pid:4711", "pid:4711"),
         ("/run/docker/netns/0a1b", "/run/docker/netns/0a1b"),
         ("//run/x/../sandboxes/one", "/run/sandboxes/one"),
+        ("/proc/4711/ns/net", "pid:4711"),
+        ("/proc/4711/task/4712/ns/net", "pid:4712"),
         ("/run/netns/web", "web"),
         ("/var/run/netns/web", "web"),
     ],
@@ -64,10 +68,57 @@ def test_container_of_others_is_forgotten_with_the_last_that_is_said_of_it() -> 
 
 def test_process_is_known_by_its_namespace_too() -> None:
     host = Declaration()
-    host.facts.inodes = {"pid:7": 4026532000, "docker:web": 4026532001}
+    host.facts.anchors = {"pid:7": "boot:100:4026532000"}
     host.network("blue", connected=["pid:7", "docker:web"])
-    assert host.container("pid:7").anchor == 4026532000
+    assert host.container("pid:7").anchor == "boot:100:4026532000"
     assert host.container("docker:web").anchor is None, "it comes back under its name"
+
+
+def test_all_references_are_announced_before_the_first_is_needed() -> None:
+    host = Declaration()
+    host.network("blue", connected=["docker:a"], endpoints=[{"container": "docker:b"}])
+    host.facts.announced.clear()
+    host.bridge({"name": "docker:c"}, {"name": "side", "mode": "container", "target": "docker:d"})
+    assert host.facts.announced == {"docker:a", "docker:b", "docker:c", "docker:d", "side"}
+    host.facts.announced.clear()
+    host.publish("docker:a", "80")
+    assert host.facts.announced == {"docker:a", "docker:b", "docker:c", "docker:d", "side"}
+
+
+@pytest.mark.parametrize("task", ["connected", "endpoints", "bridge"])
+def test_name_given_as_a_path_is_not_made(task: str) -> None:
+    host, path = Declaration(), "/run/netns/typo"
+
+    def declare() -> list[Item]:
+        if task == "bridge":
+            return host.bridge({"name": path})
+        given = [path] if task == "connected" else [{"container": path}]
+        return host.network("blue", **{task: given})
+
+    subject = 'bridge "bw0"' if task == "bridge" else 'network "blue"'
+    with refused(f'{subject}: container "{path}" does not exist; make it first, or name it "typo" to have it made'):
+        declare()
+    host.facts.check_mode = True
+    warnings = [item.warning for item in declare() if item.warning]
+    assert warnings == [f"{subject}: there is no {path} yet; check mode takes it that an earlier task makes it"]
+    host = Declaration()
+    host.facts.namespaces = {"typo"}
+    declare()
+    host.facts.namespaces = set()
+    declare()
+
+
+def test_runtimes_are_asked_on_this_host() -> None:
+    elsewhere = {
+        "DOCKER_HOST": "tcp://192.0.2.99:2375",
+        "DOCKER_CONTEXT": "far",
+        "CONTAINER_HOST": "ssh://far/run/podman.sock",
+        "CONTAINER_CONNECTION": "far",
+        "PATH": "/usr/bin",
+    }
+    assert environment(elsewhere) == {"PATH": "/usr/bin", "DOCKER_CONTEXT": "default", "LC_ALL": "C.UTF-8"}
+    here = {"DOCKER_HOST": "unix:///run/user/1000/docker.sock", "CONTAINER_HOST": "unix:///run/podman/other.sock"}
+    assert environment(here) == {**here, "DOCKER_CONTEXT": "default", "LC_ALL": "C.UTF-8"}
 
 
 def test_prune_keeps_what_is_not_ours() -> None:

@@ -34,10 +34,12 @@ class Driver(Protocol):
     is_routed: bool
     many_subnets: bool
 
-    def placed(self, state: State, facts: Facts, subject: str, network: Network, present: Network | None) -> Network:
+    def placed(
+        self, state: State, facts: Facts, subject: str, network: Network, present: Network | None, force: bool
+    ) -> Network:
         """The network with the device that its endpoints are on; ``present`` is what it was under this driver.
 
-        Raises InvalidInput.
+        Raises InvalidInput, also where the host itself would lose something and there is no force.
         """
 
     def contradiction(self, network: Network) -> tuple[str, str, str] | None:
@@ -52,7 +54,7 @@ class Driver(Protocol):
     def gives_mac(self, network: Network) -> bool:
         """Whether its endpoints have hardware addresses that are ours to choose."""
 
-    def taken_macs(self, network: Network) -> Mapping[str, str]:
+    def taken_macs(self, facts: Facts, network: Network) -> Mapping[str, str]:
         """Hardware addresses that no endpoint may have, with whose they are."""
 
     def next_hop(self, network: Network, block: IpamBlock) -> str | None:
@@ -62,7 +64,7 @@ class Driver(Protocol):
         """Links, addresses and settings that the host has for the network."""
 
     def endpoint_things(self, network: Network, endpoint: Endpoint, is_published: bool) -> Iterator[Held]:
-        """Links that the host and the container have for an endpoint."""
+        """Links that the host and the container have for an endpoint, and settings of the container's."""
 
 
 DRIVERS: Mapping[str, Driver] = {driver.name: driver for driver in (Bridge(), Macvlan(), Ipvlan())}

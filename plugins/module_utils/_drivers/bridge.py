@@ -30,7 +30,9 @@ class Bridge:
     many_subnets = False
     options: Mapping[str, Check] = {**interfaces.OPTIONS, **_options.BRIDGE_OPTIONS}
 
-    def placed(self, state: State, facts: Facts, subject: str, network: Network, present: Network | None) -> Network:
+    def placed(
+        self, state: State, facts: Facts, subject: str, network: Network, present: Network | None, force: bool
+    ) -> Network:
         usual = PREDEFINED_BRIDGE_DEVICE if network.name == PREDEFINED_BRIDGE else device_of(network.id)
         kept = usual if present is None else present.device
         device = network.options.get(_options.BRIDGE_NAME, kept)
@@ -59,7 +61,7 @@ class Bridge:
     def gives_mac(self, network: Network) -> bool:
         return True
 
-    def taken_macs(self, network: Network) -> Mapping[str, str]:
+    def taken_macs(self, facts: Facts, network: Network) -> Mapping[str, str]:
         return {_ipam.bridge_mac(network.id): "the network's bridge"}
 
     def next_hop(self, network: Network, block: IpamBlock) -> str | None:
@@ -101,6 +103,7 @@ class Bridge:
             isolated=not _options.is_on(network.options, _options.ENABLE_ICC),
         )
         yield Link(*inner, kind="veth", owner=owner, mtu=mtu, mac=endpoint.mac, peer=outer)
+        yield from interfaces.ipv6_settings(*inner, network, network.block(6) is not None)
 
 
 def device_of(identity: str) -> str:

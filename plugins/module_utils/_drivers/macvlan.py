@@ -4,81 +4,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from .. import _validate
 from .._errors import InvalidInput
-from .._hostconfig import Held, endpoint_owner
-from .._model import Endpoint, IpamBlock, Network
-from .._options import Check
-from . import interfaces, parents
+from .._model import Network
+from .parents import OnParent
 
 if TYPE_CHECKING:
     from .._facts import Facts
-    from .._state import State
 
-MODE = "macvlan_mode"
-MODES = ("bridge", "private", "vepa", "passthru")
 PASSTHRU = "passthru"
 
 
-def _check_mode(subject: str, key: str, text: str) -> str:
-    return _validate.choice(subject, key, text, MODES)
-
-
-class Macvlan:
-    """See ``Driver``."""
+class Macvlan(OnParent):
+    """See ``Driver``. In mode passthru a container is all that the parent is for, and may change its MAC too."""
 
     name = "macvlan"
-    is_routed = False
-    many_subnets = True
-    options: Mapping[str, Check] = {**interfaces.OPTIONS, parents.PARENT: parents.check_parent, MODE: _check_mode}
+    mode_key = "macvlan_mode"
+    modes = ("bridge", "private", "vepa", PASSTHRU)
+    no_sharing = "passthru needs a parent of its own: choose another parent or mode"
 
-    def placed(self, state: State, facts: Facts, subject: str, network: Network, present: Network | None) -> Network:
-        network = parents.on_parent(state, facts, subject, network, present)
-        parents.refuse_other_driver(state, subject, network)
-        parents.refuse_large_mtu(facts, subject, network)
-        for other in parents.others_on(state, network):
-            if PASSTHRU in (mode_of(network), mode_of(other)):
-                raise InvalidInput(
-                    subject,
-                    MODE,
-                    mode_of(network),
-                    f'can\'t share the parent {network.device} with network "{other.name}" ({mode_of(other)})',
-                    "passthru needs a parent of its own: choose another parent or mode",
-                )
-        return network
+    def share(self, mode: str, other: str) -> bool:
+        return PASSTHRU not in (mode, other)
 
-    def contradiction(self, network: Network) -> tuple[str, str, str] | None:
-        return None
+    def refuse_harm(self, facts: Facts, subject: str, network: Network) -> None:
+        found = facts.interface(network.device)
+        if self.mode_of(network) == PASSTHRU and found is not None and found.addresses:
+            raise InvalidInput(
+                subject,
+                self.mode_key,
+                PASSTHRU,
+                f"would cut the host off from {network.device}, where it has {', '.join(found.addresses)}",
+                "choose another parent or mode, or set force if that is meant",
+            )
 
     def uprooting(self, before: Network, after: Network) -> tuple[str, str, str] | None:
-        modes = (mode_of(before), mode_of(after))
+        modes = (self.mode_of(before), self.mode_of(after))
         if modes[0] != modes[1] and PASSTHRU in modes:
-            return (MODE, *modes)
-        return parents.other_parent(before, after)
+            return (self.mode_key, *modes)
+        return super().uprooting(before, after)
 
     def capacity(self, network: Network) -> tuple[int, str] | None:
-        if mode_of(network) == PASSTHRU:
+        if self.mode_of(network) == PASSTHRU:
             return 1, f"in mode {PASSTHRU} one container has the whole parent {network.device}"
         return None
 
     def gives_mac(self, network: Network) -> bool:
-        return mode_of(network) != PASSTHRU  # which takes its parent's
-
-    def taken_macs(self, network: Network) -> Mapping[str, str]:
-        return {}
-
-    def next_hop(self, network: Network, block: IpamBlock) -> str | None:
-        return block.gateway if parents.has_way_out(network) else None
-
-    def network_things(self, network: Network) -> Iterator[Held]:
-        yield from parents.parent_things(network)
-
-    def endpoint_things(self, network: Network, endpoint: Endpoint, is_published: bool) -> Iterator[Held]:
-        yield parents.link_on_parent(network, endpoint, mode_of(network), endpoint_owner(endpoint.id))
-
-
-def mode_of(network: Network) -> str:
-    return network.options.get(MODE, MODES[0])
+        return self.mode_of(network) != PASSTHRU  # which takes its parent's

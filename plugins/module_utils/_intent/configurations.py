@@ -17,7 +17,7 @@ from .._errors import InUse, InvalidInput
 from .._facts import Facts
 from .._model import PREDEFINED_NETWORKS, IpamBlock, Network
 from .._state import State
-from .subnets import SWITCH, by_family, given_block
+from .subnets import SWITCH, by_family, given_block, refuse_overlapping
 
 if TYPE_CHECKING:
     from .networks import NetworkSpec
@@ -118,6 +118,8 @@ def configuration(facts: Facts, subject: str, spec: NetworkSpec, identity: str) 
         )
     configs = by_family(subject, spec)
     blocks = {version: [given_block(subject, each) for each in given] for version, given in configs.items()}
+    for each in blocks.values():
+        refuse_overlapping(subject, each)
     for version, switch in SWITCH.items():
         asked = spec.enable_ipv4 if version == 4 else spec.enable_ipv6
         if asked is not None and asked != (version in blocks):

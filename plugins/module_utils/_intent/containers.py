@@ -28,6 +28,7 @@ from .endpoints import (
     connect,
     drop_endpoints,
     drop_mappings,
+    missing,
     new_container,
     on_trust,
     remove_container,
@@ -48,13 +49,15 @@ class ContainerSpec:
     endpoint: EndpointSpec | None = None
     sysctls: Mapping[str, str] | None = None
     labels: Mapping[str, str] | None = None
+    given: frozenset[str] = frozenset()  # its name, where that is a path and so has to exist
     state: str = "present"
 
     @classmethod
     def from_params(cls, params: Mapping[str, Any]) -> ContainerSpec:
         name = params["name"]
         subject = f"container {quoted(name)}"
-        name = _references.container(subject, "name", name)
+        given = name
+        name = _references.container(subject, "name", given)
         mode = _validate.choice(subject, "mode", params.get("mode") or "bridge", MODES)
         target = params.get("target")
         state = params.get("state") or "present"
@@ -69,6 +72,7 @@ class ContainerSpec:
             endpoint=EndpointSpec.from_params(subject, params, "name") if mode == "bridge" else None,
             sysctls=None if sysctls is None else _sysctls(subject, sysctls),
             labels=None if params.get("labels") is None else text_values(params["labels"]),
+            given=_references.paths([given]) if state == "present" else frozenset(),
             state=state,
         )
 
@@ -137,6 +141,8 @@ class BridgeSpec:
 
 def apply_bridge(state: State, facts: Facts, spec: BridgeSpec) -> list[Item]:
     """The bridge and the listed containers are as the spec says; containers not listed are left alone."""
+    named = {name for each in spec.containers for name in (each.name, each.target) if name is not None}
+    facts.look_up({*state.containers, *named})
     if spec.state == "absent":
         return _remove_all(state, spec)
     leaving = [each for each in spec.containers if each.state == "absent"]
@@ -162,6 +168,9 @@ def apply_bridge(state: State, facts: Facts, spec: BridgeSpec) -> list[Item]:
         for each in spec.containers:
             if each.endpoint is not None:
                 vacate(state, network, each.endpoint)
+    for each in spec.containers:
+        for warning in missing(state, facts, f'bridge "{spec.device}"', each.given):
+            warnings[each.name] = "; ".join(filter(None, (warnings.get(each.name), warning)))
     assumed = _assumptions(state, facts, spec)
     for each in _targets_first(spec.containers):
         if each.state == "present":

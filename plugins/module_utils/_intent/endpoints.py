@@ -4,8 +4,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from ipaddress import ip_address
 from typing import Any
 
 from .. import _ipam, _options, _references, _validate
@@ -75,10 +76,27 @@ def new_container(state: State, facts: Facts, name: str, mode: str, target: str 
         mode=mode,
         created=facts.now,
         target=target,
-        anchor=facts.namespace_inode(name) if name.startswith("pid:") else None,
+        anchor=facts.namespace_anchor(name),
     )
     state.containers[name] = container
     return container
+
+
+def missing(state: State, facts: Facts, subject: str, given: Iterable[str]) -> list[str]:
+    """Warnings of containers that were called by their path below /run/netns, and aren't there; else that is an error.
+
+    In check mode an earlier task may have pretended to make them.
+    """
+    found = []
+    for name in sorted(given):
+        if name in state.containers or facts.has_namespace(name):
+            continue
+        path = f"/run/netns/{name}"
+        if not facts.check_mode:
+            remedy = f"make it first, or name it {quoted(name)} to have it made"
+            raise InvalidInput(subject, "container", path, "does not exist", remedy)
+        found.append(f"{subject}: there is no {path} yet; check mode takes it that an earlier task makes it")
+    return found
 
 
 def on_trust(network: Network, specs: Sequence[EndpointSpec]) -> tuple[tuple[EndpointSpec, ...], list[str]]:
@@ -132,8 +150,8 @@ def _add(state: State, facts: Facts, network: Network, container: Container, spe
         network=network.name,
         container=container.name,
         serial=serial,
-        addresses=_addresses(state, network, container.name, spec),
-        mac=_free_mac(state, network, subject, spec) or _derived_mac(state, facts, network, container.name),
+        addresses=_addresses(state, facts, network, container.name, spec),
+        mac=_free_mac(state, facts, network, subject, spec) or _derived_mac(state, facts, network, container.name),
         interface=_free_interface(state, facts, subject, network, container.name, spec),
         host_link=host_link(identity),
         aliases=spec.aliases or (),
@@ -147,9 +165,9 @@ def _add(state: State, facts: Facts, network: Network, container: Container, spe
 def _change(state: State, facts: Facts, network: Network, existing: Endpoint, spec: EndpointSpec) -> None:
     subject = f'network "{network.name}": endpoint of "{existing.container}"'
     wanted = existing
-    wanted = replace(wanted, addresses=_addresses(state, network, existing.container, spec))
+    wanted = replace(wanted, addresses=_addresses(state, facts, network, existing.container, spec))
     if spec.mac_address is not None and spec.mac_address != existing.mac:
-        wanted = replace(wanted, mac=_free_mac(state, network, subject, spec))
+        wanted = replace(wanted, mac=_free_mac(state, facts, network, subject, spec))
     if spec.interface_name is not None and spec.interface_name != existing.interface:
         _refuse_taken_interface(state, subject, existing.container, spec.interface_name)
         wanted = replace(wanted, interface=spec.interface_name)
@@ -257,10 +275,10 @@ def drop_mappings(state: State, container: str) -> None:
         del state.mappings[mapping.key]
 
 
-def readdress(state: State, network: Network) -> None:
+def readdress(state: State, facts: Facts, network: Network) -> None:
     """Endpoints have an address in each of the network's (new) subnets; those that fit are kept."""
     for endpoint in state.endpoints_on(network.name):
-        addresses = _addresses(state, network, endpoint.container, EndpointSpec(endpoint.container))
+        addresses = _addresses(state, facts, network, endpoint.container, EndpointSpec(endpoint.container))
         link_local = tuple(each for each in endpoint.link_local if network.block(version_of(each)) is not None)
         state.endpoints[(network.name, endpoint.container)] = replace(
             endpoint, addresses=addresses, link_local=link_local
@@ -299,7 +317,7 @@ def _endpoint_id(state: State, facts: Facts, network: Network, container: Contai
     )
 
 
-def _addresses(state: State, network: Network, container: str, spec: EndpointSpec) -> tuple[str, ...]:
+def _addresses(state: State, facts: Facts, network: Network, container: str, spec: EndpointSpec) -> tuple[str, ...]:
     """One of each family: the asked-for, else the one that it has, else the lowest free."""
     subject = f'network "{network.name}": endpoint of "{container}"'
     _refuse_missing_family(subject, network, spec)
@@ -308,11 +326,11 @@ def _addresses(state: State, network: Network, container: str, spec: EndpointSpe
     for version in network.versions:
         mine = existing.address(version) if existing is not None else None
         if spec.address(version) is not None:
-            found.append(_given_address(state, subject, network, container, version, spec))
+            found.append(_given_address(state, facts, subject, network, container, version, spec))
         elif mine is not None and _ipam.is_for_containers(network, mine):
             found.append(mine)
         else:
-            found.append(_lowest_address(state, network, version))
+            found.append(_lowest_address(state, facts, network, version))
     return tuple(found)
 
 
@@ -328,27 +346,35 @@ def _refuse_missing_family(subject: str, network: Network, spec: EndpointSpec) -
             )
 
 
-def _lowest_address(state: State, network: Network, version: int) -> str:
+def _lowest_address(state: State, facts: Facts, network: Network, version: int) -> str:
     """The lowest free one of the first subnet that has one."""
+    hosts = {int(ip_address(each)) for each in _hosts_own(facts, network) if version_of(each) == version}
     return _ipam.lowest_address(
         f'network "{network.name}"',
         network.blocks(version),
-        lambda number: state.endpoints.has((network.name, version, number)),
+        lambda number: number in hosts or state.endpoints.has((network.name, version, number)),
     )
 
 
+def _hosts_own(facts: Facts, network: Network) -> frozenset[str]:
+    """The host's addresses, where it may be in the same network as the containers without being their gateway."""
+    return frozenset() if driver_of(network).is_routed else facts.local_addresses()
+
+
 def _given_address(
-    state: State, subject: str, network: Network, container: str, version: int, spec: EndpointSpec
+    state: State, facts: Facts, subject: str, network: Network, container: str, version: int, spec: EndpointSpec
 ) -> str:
     def holder(address: str) -> str | None:
+        if address in _hosts_own(facts, network):
+            return "this host"
         endpoint = state.holder_of(network.name, address)
-        return endpoint.container if endpoint is not None and endpoint.container != container else None
+        return f'container "{endpoint.container}"' if endpoint is not None and endpoint.container != container else None
 
     option = f"ipv{version}_address"
     return _ipam.given_address(subject, option, str(spec.address(version)), network.blocks(version), holder)
 
 
-def _free_mac(state: State, network: Network, subject: str, spec: EndpointSpec) -> str | None:
+def _free_mac(state: State, facts: Facts, network: Network, subject: str, spec: EndpointSpec) -> str | None:
     if spec.mac_address is None:
         return None
     driver = driver_of(network)
@@ -360,12 +386,13 @@ def _free_mac(state: State, network: Network, subject: str, spec: EndpointSpec) 
             f"can't be given with the driver {network.driver}, whose containers have that of {network.device}",
             "leave it out",
         )
-    if spec.mac_address in driver.taken_macs(network):
+    taken = driver.taken_macs(facts, network)
+    if spec.mac_address in taken:
         raise InvalidInput(
             subject,
             "mac_address",
             spec.mac_address,
-            f"is that of {driver.taken_macs(network)[spec.mac_address]}",
+            f"is that of {taken[spec.mac_address]}",
             "leave mac_address out to get one of its own",
         )
     for endpoint in state.endpoints.at(("mac", spec.mac_address)):

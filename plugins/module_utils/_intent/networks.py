@@ -27,7 +27,7 @@ from .configurations import (
     refuse_own,
     with_kept,
 )
-from .endpoints import EndpointSpec, connect, disconnect, on_trust, readdress, refit, vacate
+from .endpoints import EndpointSpec, connect, disconnect, missing, on_trust, readdress, refit, vacate
 from .subnets import first_blocks, refuse_disruption, updated_blocks
 
 IPAM_DRIVERS = ("default", "null")
@@ -56,6 +56,7 @@ class NetworkSpec:
     connected: tuple[str, ...] | None = None
     appends: bool = False
     endpoints: tuple[EndpointSpec, ...] = ()
+    given: frozenset[str] = frozenset()  # containers that are called by a path, and so have to exist
     force: bool = False
     state: str = "present"
 
@@ -67,6 +68,8 @@ class NetworkSpec:
         options = params.get("driver_options")
         ipam = params.get("ipam_config")
         connected = params.get("connected")
+        endpoints = params.get("endpoints") or ()
+        joining = [each["container"] for each in endpoints if each.get("state") != "absent"]
         return cls(
             name=name,
             driver=params.get("driver"),
@@ -90,10 +93,15 @@ class NetworkSpec:
             # An empty list says nothing, as with docker_network: it is what is left of an expression without a value.
             connected=_names(subject, "connected", connected) if connected else None,
             appends=bool(params.get("appends")),
-            endpoints=tuple(EndpointSpec.from_params(subject, each) for each in params.get("endpoints") or ()),
+            endpoints=tuple(EndpointSpec.from_params(subject, each) for each in endpoints),
+            given=_references.paths(_validate.words([*(connected or ()), *joining])),
             force=bool(params.get("force")),
             state=params.get("state") or "present",
         )
+
+    @property
+    def containers(self) -> set[str]:
+        return {*(self.connected or ()), *(each.container for each in self.endpoints)}
 
 
 def _names(subject: str, option: str, values: Sequence[str]) -> tuple[str, ...]:
@@ -102,6 +110,7 @@ def _names(subject: str, option: str, values: Sequence[str]) -> tuple[str, ...]:
 
 def apply_networks(state: State, facts: Facts, specs: Sequence[NetworkSpec]) -> list[Item]:
     """All networks are as their specs say. One that can't be removed is reported and doesn't stop the others."""
+    facts.look_up({*state.containers, *(name for spec in specs for name in spec.containers)})
     specs = [_by_name(state, spec) for spec in specs]
     _refuse_repeats("network", "networks", [spec.name for spec in specs])
     guessed = {spec.name for spec in specs if is_guessed(state, facts, spec)}
@@ -121,6 +130,7 @@ def apply_networks(state: State, facts: Facts, specs: Sequence[NetworkSpec]) -> 
     for spec in present:
         network = state.networks[spec.name]
         endpoints, warnings = on_trust(network, spec.endpoints) if spec.name in guessed else (spec.endpoints, [])
+        warnings += missing(state, facts, f'network "{network.name}"', spec.given)
         _connect_all(state, facts, network, replace(spec, endpoints=endpoints))
         items[spec.name] = Item("network", spec.name, "present", warning="; ".join(warnings) or None)
     return [items[spec.name] for spec in specs]
@@ -270,7 +280,7 @@ def _create(state: State, facts: Facts, spec: NetworkSpec) -> Network:
         options=options,
     )
     _refuse_contradictions(subject, network)
-    return driver.placed(state, facts, subject, network, None)
+    return driver.placed(state, facts, subject, network, None, spec.force)
 
 
 def _chosen(subject: str, name: str, driver: str, options: Mapping[str, str]) -> _drivers.Driver:
@@ -322,7 +332,7 @@ def _update(state: State, facts: Facts, existing: Network, spec: NetworkSpec) ->
         labels=_as_given(existing.labels, spec.labels),
     )
     _refuse_contradictions(subject, wanted)
-    wanted = driver.placed(state, facts, subject, wanted, existing if is_kept else None)
+    wanted = driver.placed(state, facts, subject, wanted, existing if is_kept else None, spec.force)
     _refuse_disruption(state, subject, existing, wanted, spec.force)
     return wanted
 
@@ -401,7 +411,7 @@ def _connect_all(state: State, facts: Facts, network: Network, spec: NetworkSpec
         vacate(state, network, each)
     for each in fixed:
         connect(state, facts, network, each)
-    readdress(state, network)
+    readdress(state, facts, network)
     free = [each for each in present if not each.fixes_address]
     others = [EndpointSpec(name) for name in spec.connected or () if name not in named and name not in absent]
     for each in (*free, *others):

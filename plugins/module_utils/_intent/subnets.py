@@ -32,7 +32,8 @@ def first_blocks(state: State, facts: Facts, subject: str, spec: NetworkSpec, dr
     blocks: list[IpamBlock] = []
     for version in _families(subject, facts, spec, configs, (4,)):
         for config in configs.get(version, [{}]):
-            blocks.append(_first_block(state, facts, subject, spec, driver, version, config, blocks))
+            blocks.append(_first_block(state, facts, subject, spec, driver, version, config))
+    refuse_overlapping(subject, blocks)
     return tuple(blocks)
 
 
@@ -55,11 +56,12 @@ def updated_blocks(
         for config in configs.get(version, [{}]):
             block = _named_by(subject, config, present)
             if block is None:
-                asked.append(_first_block(state, facts, subject, spec, driver, version, config, [*blocks, *asked]))
+                asked.append(_first_block(state, facts, subject, spec, driver, version, config))
             else:
                 asked.append(_updated_block(subject, block, config))
             if not spec.force:
                 _refuse_reserving_used(state, subject, existing.name, asked[-1])
+        refuse_overlapping(subject, asked)
         # Neither order nor others matter where all that is asked for is there; so docker_network has it.
         blocks += present if all(each in present for each in asked) else asked
     return tuple(blocks)
@@ -161,11 +163,10 @@ def _first_block(
     driver: Driver,
     version: int,
     config: Config,
-    siblings: Sequence[IpamBlock],
 ) -> IpamBlock:
     if config:
         block = given_block(subject, config)
-        _refuse_overlap(state, facts, subject, block, spec, driver, siblings)
+        _refuse_overlap(state, facts, subject, block, spec, driver)
         return block
     used = [block.subnet for network in state.real_networks() for block in network.ipam]
     used += [*facts.connected_subnets(), *facts.nameservers()]
@@ -181,6 +182,20 @@ def given_block(subject: str, config: Config) -> IpamBlock:
             subject, option, config[option], "is given without a subnet", "give the subnet too, or leave both out"
         )
     return _ipam.ipam_block(subject, **config)
+
+
+def refuse_overlapping(subject: str, blocks: Sequence[IpamBlock]) -> None:
+    """The blocks of one task have no address in common."""
+    for number, block in enumerate(blocks):
+        for subnet in _ipam.overlaps(block.subnet, [each.subnet for each in blocks[:number]]):
+            twice = subnet == block.subnet
+            raise InvalidInput(
+                subject,
+                "subnet",
+                block.subnet,
+                "is listed twice" if twice else f"overlaps another one of the task ({subnet})",
+                "list it once" if twice else "choose another, or leave one of the two out",
+            )
 
 
 def _updated_block(subject: str, present: IpamBlock, config: Config) -> IpamBlock:
@@ -208,17 +223,15 @@ def _refuse_overlap(
     block: IpamBlock,
     spec: NetworkSpec,
     driver: Driver,
-    siblings: Sequence[IpamBlock],
 ) -> None:
     """Not another network's subnet; nor, without force, one that the host itself is in and would be cut off from."""
-    others = [(f'network "{each.name}"', each.ipam) for each in state.real_networks() if each.name != spec.name]
-    for name, blocks in (*others, ("another one of the task", siblings)):
-        for subnet in _ipam.overlaps(block.subnet, [each.subnet for each in blocks]):
+    for other in (each for each in state.real_networks() if each.name != spec.name):
+        for subnet in _ipam.overlaps(block.subnet, [each.subnet for each in other.ipam]):
             raise InvalidInput(
                 subject,
                 "subnet",
                 block.subnet,
-                f"overlaps {name} ({subnet})",
+                f'overlaps network "{other.name}" ({subnet})',
                 "choose another, or leave subnet out to get a free one",
             )
     # A network around the host is one that the host may well be in.

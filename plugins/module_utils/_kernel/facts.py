@@ -6,8 +6,9 @@ from __future__ import annotations
 
 import datetime
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
+from ipaddress import ip_interface
 
 from .._facts import Interface, Listener
 from .._hostconfig import HOST, OWNER_PREFIX, Route
@@ -16,6 +17,7 @@ from . import Kernel, sockets
 from .netlink import mark_of, read_link
 from .sysctl import has_ipv6
 
+ARPHRD_ETHER = 1  # include/uapi/linux/if_arp.h
 DEFAULT_EPHEMERAL = (49153, 65535)  # Docker's, where the kernel doesn't say
 
 
@@ -53,14 +55,36 @@ class HostFacts:
     def _interfaces(self) -> dict[str, Interface]:
         messages = self._netlink.links(HOST)
         names = {message["index"]: message.get_attr("IFLA_IFNAME") for message in messages}
+        addresses = self._netlink.addresses(HOST, names)
         found = {}
-        for _index, _peer, link in (read_link(HOST, message, names) for message in messages):
-            owner = link.owner if link.marked or (HOST, link.name) in self._unmarked else None
-            found[link.name] = Interface(link.kind, link.up, link.mtu or 0, owner, link.master)
+        for message in messages:
+            _index, lower, link = read_link(HOST, message, names)
+            if not link.marked and (HOST, link.name) in self._unmarked:
+                continue  # it is made anew
+            is_near = link.kind != "veth" and message.get_attr("IFLA_LINK_NETNSID") is None
+            found[link.name] = Interface(
+                kind=link.kind,
+                is_up=link.up,
+                mtu=link.mtu or 0,
+                owner=link.owner if link.marked else None,
+                master=link.master,
+                mac=link.mac or "",
+                lower=names.get(lower) if is_near else None,
+                variant=link.variant,
+                is_ethernet=message["ifi_type"] == ARPHRD_ETHER,
+                addresses=tuple(
+                    str(each.ip)
+                    for each in (ip_interface(one.address) for one in addresses if one.link == link.name)
+                    if not each.is_link_local
+                ),
+            )
         return found
 
     def interface(self, name: str) -> Interface | None:
         return self._interfaces().get(name)
+
+    def interfaces_on(self, lower: str) -> Mapping[str, Interface]:
+        return {name: each for name, each in self._interfaces().items() if each.lower == lower}
 
     @cache  # noqa: B019
     def has_link_kind(self, kind: str) -> bool:
@@ -96,6 +120,12 @@ class HostFacts:
     def namespace_inode(self, container: str) -> int | None:
         return self._namespaces.inode(container)
 
+    def look_up(self, containers: Iterable[str]) -> None:
+        self._namespaces.look_up(containers)
+
+    def namespace_anchor(self, container: str) -> str | None:
+        return self._namespaces.anchor(container)
+
     def namespace_path(self, container: str) -> str:
         return self._namespaces.place(container)
 
@@ -121,8 +151,11 @@ class HostFacts:
         # A handle on the host's own namespace is about to be replaced by a namespace that is empty.
         if self._namespaces.inode(container) in (None, self._namespaces.inode(HOST)):
             return set()
-        foreign = {link.get_attr("IFLA_IFNAME") for link in self._netlink.links(container) if not _is_ours(link)}
-        return {name for name in foreign if (container, name) not in self._unmarked}
+        foreign = [link for link in self._netlink.links(container) if not _is_ours(link)]
+        unfinished = {name for namespace, name in self._unmarked if namespace == HOST}
+        messages = self._netlink.links(HOST) if foreign and unfinished else ()
+        ends = {each["index"] for each in messages if each.get_attr("IFLA_IFNAME") in unfinished}
+        return {link.get_attr("IFLA_IFNAME") for link in foreign if link.get_attr("IFLA_LINK") not in ends}
 
     def sysctl_faults(self, values: Mapping[str, str]) -> Mapping[str, str]:
         return self._sysctls.tried(values)

@@ -2,14 +2,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Network namespaces by container: named ones, compatible with ``ip netns``, and those that others run.
 
-A name is an nsfs file mounted below /run/netns. What a reference leads to is asked once, and held open since.
+A name is an nsfs file mounted below /run/netns.
 """
 
 from __future__ import annotations
 
 import ctypes
 import errno
-import fcntl
 import os
 import stat
 from collections.abc import Iterable, Iterator
@@ -18,7 +17,7 @@ from contextlib import contextmanager, suppress
 from .._errors import KernelError
 from .._hostconfig import HOST
 from .._model import is_reference
-from .runtimes import NotFound, locate
+from .foreign import Foreign, Found
 
 DIRECTORY = "/run/netns"
 OWN = "/proc/thread-self/ns/net"
@@ -27,7 +26,6 @@ OWN = "/proc/thread-self/ns/net"
 CLONE_NEWNET = 0x40000000
 MS_BIND, MS_REC, MS_SHARED = 0x1000, 0x4000, 0x100000
 MNT_DETACH, UMOUNT_NOFOLLOW = 2, 8
-NS_GET_NSTYPE = 0xB703  # include/uapi/linux/nsfs.h
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -38,40 +36,41 @@ class Namespaces:
     def __init__(self) -> None:
         self._host = os.open(OWN, os.O_RDONLY | os.O_CLOEXEC)
         self._removed: dict[str, int] = {}
-        self._referred: dict[str, int | NotFound] = {}
-        self._places: dict[str, str] = {}
+        self._foreign = Foreign(os.fstat(self._host).st_dev)
 
     def close(self) -> None:
-        referred = (each for each in self._referred.values() if isinstance(each, int))
-        for descriptor in (self._host, *self._removed.values(), *referred):
+        self._foreign.close()
+        for descriptor in (self._host, *self._removed.values()):
             os.close(descriptor)
 
     def look_up(self, containers: Iterable[str]) -> None:
-        """Ask for all references among them at once, which is cheaper than one by one."""
-        unknown = [name for name in containers if is_reference(name) and name not in self._referred]
-        for reference, answer in locate(unknown).items():
-            self._referred[reference] = answer if isinstance(answer, NotFound) else _opened(answer)
-            self._places[reference] = "" if isinstance(answer, NotFound) else answer
+        """All references among them are going to be asked for, at once when the first is needed."""
+        self._foreign.announce(name for name in containers if is_reference(name))
 
     def place(self, name: str) -> str:
         """The file that stands for a container's namespace, as others may open it; empty where there is none."""
-        self.look_up([name])
-        return self._places.get(name, "" if is_reference(name) else path(name))
+        if not is_reference(name):
+            return path(name)
+        found = self._foreign.find(name)
+        return found.place if isinstance(found, Found) else ""
+
+    def anchor(self, name: str) -> str | None:
+        """What tells the process of that number, in its present namespace, from others that had or will have it."""
+        found = self._foreign.find(name) if name.startswith("pid:") else None
+        return found.anchor if isinstance(found, Found) else None
 
     def why_missing(self, reference: str) -> str:
         """Why there is no namespace behind a reference, and the way out."""
-        self.look_up([reference])
-        return str(self._referred[reference])
+        return str(self._foreign.find(reference))
 
     def path(self, name: str) -> str:
         """The file that stands for a container's namespace. Raises FileNotFoundError where a reference has none."""
         if not is_reference(name):
             return path(name)
-        self.look_up([name])
-        found = self._referred[name]
-        if isinstance(found, NotFound):
+        found = self._foreign.find(name)
+        if not isinstance(found, Found):
             raise FileNotFoundError(errno.ENOENT, str(found))
-        return f"/proc/self/fd/{found}"
+        return f"/proc/self/fd/{found.descriptor}"
 
     @contextmanager
     def inside(self, name: str) -> Iterator[None]:
@@ -176,21 +175,6 @@ class Namespaces:
 def path(name: str) -> str:
     """Where a name is, which is no reference."""
     return os.path.join(DIRECTORY, name)
-
-
-def _opened(place: str) -> int | NotFound:
-    """The namespace that a file stands for, held open."""
-    try:
-        descriptor = os.open(place, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError as error:
-        return NotFound(f"{place} can't be opened ({error.strerror}); see whether it is still there")
-    try:
-        if fcntl.ioctl(descriptor, NS_GET_NSTYPE) == CLONE_NEWNET:
-            return descriptor
-    except OSError:
-        pass
-    os.close(descriptor)
-    return NotFound(f"{place} is not a network namespace; name the file of one")
 
 
 def _mount(source: str, target: str, flags: int = MS_BIND) -> None:

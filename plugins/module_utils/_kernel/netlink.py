@@ -15,7 +15,7 @@ from typing import Any, Callable
 from .._errors import HostError, KernelError
 from .._hostconfig import HOST, Address, Link, Route
 from .._model import WILDCARDS
-from .namespaces import Namespaces
+from .namespaces import OWN, Namespaces
 
 IFF_UP = 1
 IFA_F_NODAD = 2  # include/uapi/linux/if_addr.h
@@ -97,6 +97,8 @@ class Netlink:
     def add_link(self, link: Link) -> None:
         """A link that is no pair; one on a link of the host's is born in its namespace."""
         settings: dict[str, Any] = {"kind": link.kind, "ifname": link.birth_name, **_variant(link)}
+        if link.index is not None:
+            settings["index"] = link.index
         if link.mac:
             settings["address"] = link.mac
         if link.lower:
@@ -105,9 +107,10 @@ class Netlink:
             if link.namespace != HOST:
                 settings["net_ns_fd"] = stack.enter_context(self._namespaces.descriptor(link.namespace))
             what = f'create {link.kind} "{link.name}"' + (f' on "{link.lower}"' if link.lower else "")
-            self._ask(HOST, what, lambda ip: ip.link("add", **settings), container=link.namespace)
+            self._ask(HOST, what, lambda ip: ip.link("add", **settings), container=link.namespace, lower=link.lower)
         index = self._index(link.namespace, link.birth_name)
         if link.birth_name != link.name:
+            self._set(link, index, ifalias=link.owner)
             self._set(link, index, ifname=link.name)
         sizes = {} if link.mtu is None else {"mtu": link.mtu}
         # One that is born with its MTU loses it with its last port; one that is set stays (net/bridge/br_device.c).
@@ -126,6 +129,14 @@ class Netlink:
             except NetlinkError as error:
                 return error.code != errno.EOPNOTSUPP
         return True
+
+    def is_on_host(self, namespace: str, message: Any) -> bool:
+        """Whether what a container's link is on is in the host's own namespace."""
+        identity = message.get_attr("IFLA_LINK_NETNSID")
+        if identity is None:
+            return False
+        with open(OWN, "rb") as own:
+            return self._socket(namespace).get_netnsid(fd=own.fileno())["nsid"] == identity
 
     def add_pair(self, outer: Link, inner: Link) -> None:
         """Both ends of a veth, the inner one born in its container's namespace."""
@@ -256,7 +267,13 @@ class Netlink:
             ) from error
 
     def _ask(
-        self, namespace: str, what: str, request: Callable[[Any], Any], missing_ok: bool = False, container: str = ""
+        self,
+        namespace: str,
+        what: str,
+        request: Callable[[Any], Any],
+        missing_ok: bool = False,
+        container: str = "",
+        lower: str | None = None,
     ) -> None:
         from pyroute2.netlink.exceptions import NetlinkError
 
@@ -266,8 +283,13 @@ class Netlink:
             if missing_ok and error.code == errno.ENODEV:
                 return
             inside = container or namespace
+            remedy = "see what was changed there by hand"
+            if error.code == errno.EADDRINUSE:
+                remedy = "its MAC is in use on that parent, maybe in a namespace without a name: stop what runs there"
+            if lower is not None and error.code in (errno.EBUSY, errno.EINVAL):
+                remedy = f'something else may have "{lower}" (a macvlan, ipvlan, bridge): choose another parent'
             raise KernelError(
-                f"{_where(inside)}: the kernel refused to {what}: {error.args[-1]}; see what was changed there by hand",
+                f"{_where(inside)}: the kernel refused to {what}: {error.args[-1]}; {remedy}",
                 container=inside,
             ) from error
 
@@ -358,11 +380,6 @@ def mark_of(message: Any) -> str:
     """A link's alias, which anybody may have set to bytes of any kind."""
     alias = message.get_attr("IFLA_IFALIAS") or ""
     return alias.decode("utf-8", "replace") if isinstance(alias, bytes) else alias
-
-
-def has_distant_lower(message: Any) -> bool:
-    """Whether what the link is on, or its other end, is in another namespace than its own."""
-    return message.get_attr("IFLA_LINK_NETNSID") is not None
 
 
 def other_names(message: Any) -> list[str]:

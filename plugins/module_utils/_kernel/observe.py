@@ -13,7 +13,7 @@ from .._hostconfig import HOST, OWNER_PREFIX, STALE, Address, HostConfig, Link, 
 from .._ledger import Ledger
 from .._model import is_reference
 from . import Kernel
-from .netlink import has_distant_lower, other_names, read_link
+from .netlink import other_names, read_link
 
 UNFINISHED = OWNER_PREFIX + "unfinished"  # stands in for the mark that a killed run had not set yet
 
@@ -24,7 +24,8 @@ class Scope:
 
     Of addresses and routes only these are ours; of links those that bear our mark or whose other end does, and those
     that an unfinished run announced. ``homes`` says in whose container the inner end belongs, by the mark of a pair;
-    ``lowers`` what links are on, by their keys; ``anchors`` which inodes containers have, by name.
+    ``stacked`` the kinds of links by namespace and index; ``seniority`` orders containers, those first that were
+    declared first; ``anchors`` are those that containers have, by name.
     """
 
     namespaces: frozenset[str]
@@ -34,8 +35,9 @@ class Scope:
     ledger: Ledger
     links: frozenset[tuple[str, str]]
     homes: Mapping[str, str]
-    lowers: Mapping[tuple[str, str], frozenset[str]]
-    anchors: Mapping[str, int]
+    stacked: Mapping[tuple[str, int | None], frozenset[str]]
+    seniority: Mapping[str, tuple[bool, str, str]]
+    anchors: Mapping[str, str]
     addresses: frozenset[Address]
     routes: frozenset[Route]
     routed: frozenset[str]  # the namespaces of these routes
@@ -60,7 +62,12 @@ class Scope:
             homes={
                 link.owner: link.namespace for config in configs for link in config.links.values() if link.namespace
             },
-            lowers=_lowers(configs),
+            stacked=_stacked_links(configs),
+            seniority={
+                space.name: (space.name not in others[0].namespaces if others else True, space.since, space.name)
+                for config in configs
+                for space in config.namespaces.values()
+            },
             anchors={
                 space.name: space.anchor
                 for config in configs
@@ -87,11 +94,11 @@ def _targets(configs: Iterable[HostConfig]) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def _lowers(configs: Iterable[HostConfig]) -> dict[tuple[str, str], frozenset[str]]:
-    found: dict[tuple[str, str], frozenset[str]] = {}
-    for link in (link for config in configs for link in config.links.values()):
-        if link.lower is not None:
-            found[link.key] = found.get(link.key, frozenset()) | {link.lower}
+def _stacked_links(configs: Iterable[HostConfig]) -> dict[tuple[str, int | None], frozenset[str]]:
+    found: dict[tuple[str, int | None], frozenset[str]] = {}
+    for link in (link for config in configs for link in config.links.values() if link.is_stacked):
+        place = (link.namespace, link.index)
+        found[place] = found.get(place, frozenset()) | {link.kind}
     return found
 
 
@@ -99,10 +106,11 @@ def _lowers(configs: Iterable[HostConfig]) -> dict[tuple[str, str], frozenset[st
 class _Seen:
     """What was read so far; links by their index, each with that of its peer. The host's come first.
 
-    ``interfaces`` are the names of all that the host has, by index.
+    ``interfaces`` are the names of all that the host has, by index; ``is_up`` whether they are up, by name.
     """
 
     interfaces: dict[int, str] = field(default_factory=dict)
+    is_up: dict[str, bool] = field(default_factory=dict)
     links: dict[str, dict[int, tuple[int, Link]]] = field(default_factory=dict)
     addresses: list[Address] = field(default_factory=list)
     routes: list[Route] = field(default_factory=list)
@@ -140,7 +148,7 @@ def observe(kernel: Kernel, scope: Scope, backend: Firewall) -> HostConfig:
         sysctls=_sysctls(kernel, scope, set(looked_into)),
         firewall=firewall,
         ports=backend.published(firewall),
-        interfaces=frozenset(seen.interfaces.values()),
+        interfaces=seen.is_up,
         absent=absent,
     )
 
@@ -149,13 +157,13 @@ def _absent(kernel: Kernel, scope: Scope, inodes: Mapping[str, int | None]) -> d
     """The containers that others run without a namespace that could be theirs alone, with the reason."""
     found = {}
     holders: dict[int | None, str] = {}
-    for name in sorted(inodes, key=is_reference):
+    for name in sorted(inodes, key=lambda each: (is_reference(each), scope.seniority.get(each, (True, "", each)))):
         if not is_reference(name):
             if name not in scope.targets:  # a handle's namespace is another's
                 holders.setdefault(inodes[name], name)
         elif inodes[name] is None:
             found[name] = kernel.namespaces.why_missing(name)
-        elif scope.anchors.get(name, inodes[name]) != inodes[name]:
+        elif scope.anchors.get(name) not in (None, kernel.namespaces.anchor(name)):
             found[name] = "that process has ended, and another has its number; disconnect it"
         elif inodes[name] == inodes[HOST]:
             found[name] = "it is in the host's own namespace; run it with one of its own"
@@ -193,10 +201,15 @@ def _look_into(kernel: Kernel, scope: Scope, namespace: str, seen: _Seen) -> Non
         index, peer, link = read_link(namespace, message, names)
         if link.name == "lo":
             seen.loopback_up[namespace] = link.up
-        if not link.owned and ("link", namespace, link.name, "") in scope.ledger.pending:
-            link = replace(link, owner=UNFINISHED)
-        if has_distant_lower(message) == (namespace != HOST):
-            link = _stacked(scope, seen, peer, link)
+        if namespace == HOST:
+            seen.is_up[link.name] = link.up
+            # In a container somebody else may have made one of that name since.
+            if not link.owned and ("link", namespace, link.name, "") in scope.ledger.pending:
+                link = replace(link, owner=UNFINISHED)
+            if link.kind == "vlan" and link.owned:
+                link = replace(link, lower=seen.interfaces.get(peer))
+        elif link.kind in scope.stacked.get((namespace, index), ()) and kernel.netlink.is_on_host(namespace, message):
+            link = replace(link, lower=seen.interfaces.get(peer))
         if link.kind == "veth" and namespace != HOST:
             link = _joined(scope, seen, index, peer, link)
         if link.owned or link.key in scope.links:
@@ -215,12 +228,6 @@ def _look_into(kernel: Kernel, scope: Scope, namespace: str, seen: _Seen) -> Non
         seen.foreign_routes += [each for each in routes if each.destination == "default" and each.link not in own]
 
 
-def _stacked(scope: Scope, seen: _Seen, lower_index: int, link: Link) -> Link:
-    """The link with what it is on, where that is as it was declared."""
-    lower = seen.interfaces.get(lower_index)
-    return replace(link, lower=lower) if lower in scope.lowers.get(link.key, ()) else link
-
-
 def _joined(scope: Scope, seen: _Seen, index: int, peer_index: int, inner: Link) -> Link:
     """The inner end of a pair, if it is one, the two ends knowing each other."""
     its_peer, outer = seen.links[HOST].get(peer_index, (0, None))
@@ -229,7 +236,7 @@ def _joined(scope: Scope, seen: _Seen, index: int, peer_index: int, inner: Link)
     # Its own mark counts only where nothing else says whose end it is: a container may forge it.
     if scope.homes.get(outer.owner, inner.namespace) != inner.namespace:
         return inner
-    if outer.owner not in scope.homes and outer.owner != inner.owner:
+    if outer.owner not in (*scope.homes, UNFINISHED, inner.owner):
         return inner
     if outer.owned:
         seen.links[HOST][peer_index] = (its_peer, replace(outer, peer=inner.key))

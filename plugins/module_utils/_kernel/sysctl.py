@@ -46,6 +46,8 @@ class Sysctls:
     def write(self, sysctl: Sysctl) -> str | None:
         """What speaks against the value, in words, or None."""
         with self._namespaces.inside(sysctl.namespace):
+            if sysctl.if_there and _read(sysctl.path) is None:
+                return None
             return _write(sysctl.path, sysctl.value)
 
     def tried(self, values: Mapping[str, str]) -> dict[str, str]:

@@ -11,7 +11,7 @@ from .._state import State
 
 def render_namespaces(state: State) -> dict[str, Namespace]:
     return {
-        name: Namespace(name, _behind(state, container), anchor=container.anchor)
+        name: Namespace(name, _behind(state, container), since=container.created, anchor=container.anchor)
         for name, container in state.containers.items()
     }
 

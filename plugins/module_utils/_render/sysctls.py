@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from .._drivers import interfaces
 from .._hostconfig import HOST, Sysctl, Traits
 from .._intent import endpoint_options
 from .._ledger import Ledger
@@ -17,16 +16,13 @@ from .._state import State
 def render_sysctls(
     state: State, ledger: Ledger, traits: Traits, of_links: Iterable[Sysctl]
 ) -> dict[tuple[str, str], Sysctl]:
-    """What networks and containers need; ``of_links`` is what the host's own links do."""
+    """What networks and containers need; ``of_links`` is what their links do."""
     networks = state.routed_networks()
     wanted = [Sysctl(HOST, FORWARDING, "1")] if any(network.block(4) for network in networks) else []
     if any(network.block(6) for network in networks):
         wanted += _router(state, ledger, traits)
     wanted += of_links
     for endpoint in state.endpoints.values():
-        network = state.networks[endpoint.network]
-        has_ipv6 = network.block(6) is not None
-        wanted += interfaces.ipv6_settings(endpoint.container, endpoint.interface, network, has_ipv6)
         settings = endpoint_options.settings(endpoint.driver_opts, endpoint.interface)
         wanted += [Sysctl(endpoint.container, path, value) for path, value in settings.items()]
     for container in state.containers.values():
