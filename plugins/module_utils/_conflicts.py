@@ -30,30 +30,66 @@ class Conflict:
     may_come: bool = False
 
 
+@dataclass(frozen=True)
+class Waiting:
+    """An interface that can't be there now, in words; ``is_new``: nor was it asked for before."""
+
+    problem: str
+    is_new: bool
+
+
 def find_conflicts(wanted: HostConfig, present: HostConfig) -> list[Conflict]:
     """All that keeps the host from holding what is wanted."""
     return [
         *_absences(wanted, present),
         *_names(wanted, present),
         *_links(wanted, present),
-        *_lowers(wanted, present),
         *_routes(wanted, present),
         *_sysctls(wanted, present),
     ]
 
 
+def find_waiting(wanted: HostConfig, old: HostConfig, present: HostConfig) -> list[Waiting]:
+    """Interfaces that have to wait, since what they are to be on is gone."""
+    return [
+        Waiting(
+            f'container "{link.namespace}": the interface "{link.lower}", which {link.name} is to be on, is gone; '
+            "bring it back, or disconnect the container from that network",
+            is_new=key not in old.links or old.links[key].lower != link.lower,
+        )
+        for key, link in wanted.links.items()
+        if _is_stranded(link, wanted, present)
+    ]
+
+
+def _is_stranded(link: Link, wanted: HostConfig, present: HostConfig) -> bool:
+    if not link.is_stacked or link.lower in present.interfaces:
+        return False
+    parent = wanted.links.get((HOST, str(link.lower)))
+    return parent is None or not (parent.lower is None or parent.lower in present.interfaces)
+
+
 def without_waiting(wanted: HostConfig, old: HostConfig, present: HostConfig) -> HostConfig:
     """What is wanted, without the settings of interfaces that were there when these were declared, and will not be.
 
-    They wait for an interface of that name to come back. So do those of the host's uplinks, and the VLANs of these. A
-    default route waits too where whoever runs the container gives it one.
+    They wait for an interface of that name to come back. So do those of the host's uplinks, the VLANs of these, and
+    what is on them. A default route waits too where whoever runs the container gives it one.
     """
-    links = dict(_lasting(wanted, present))
-    routes = frozenset(route for route in wanted.routes if not _is_provided(route, present))
-    wanted = replace(wanted, links=links, routes=routes)
+    stranded = {key for key, link in wanted.links.items() if _is_stranded(link, wanted, present)}
+    wanted = replace(
+        wanted,
+        links={key: link for key, link in _lasting(wanted, present) if key not in stranded},
+        addresses=frozenset(each for each in wanted.addresses if (each.namespace, each.link) not in stranded),
+        routes=frozenset(
+            each
+            for each in wanted.routes
+            if (each.namespace, each.link) not in stranded and not _is_provided(each, present)
+        ),
+    )
 
     def waits(key: tuple[str, str]) -> bool:
-        return (key in old.sysctls or key[0] == HOST) and not _will_be_there(wanted, present, *key)
+        is_old = key in old.sysctls or key[0] == HOST or (key[0], link_in(key[1])) in stranded
+        return is_old and not _will_be_there(wanted, present, *key)
 
     return replace(wanted, sysctls={key: each for key, each in wanted.sysctls.items() if not waits(key)})
 
@@ -185,21 +221,6 @@ def _lasting(wanted: HostConfig, present: HostConfig) -> Iterable[tuple[tuple[st
             yield key, replace(link, up=held is not None and held.up)
         elif held is not None and held.owned:
             yield key, held
-
-
-def _has_lower(link: Link, present: HostConfig) -> bool:
-    return link.lower is None or link.lower in present.interfaces
-
-
-def _lowers(wanted: HostConfig, present: HostConfig) -> Iterable[Conflict]:
-    for link in wanted.links.values():
-        if (HOST, link.lower) not in wanted.links and not _has_lower(link, present):
-            yield Conflict(
-                link.namespace,
-                f'container "{link.namespace}": the interface "{link.lower}", which {link.name} is to be on, is gone; '
-                "bring it back, or disconnect the container from that network",
-                is_absence=True,
-            )
 
 
 def _routes(wanted: HostConfig, present: HostConfig) -> Iterable[Conflict]:

@@ -12,12 +12,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Callable, Generic, TypeVar
 
-from ._conflicts import find_conflicts, left_alone, without_waiting
+from ._conflicts import find_conflicts, find_waiting, left_alone, without_waiting
 from ._errors import BridgeworkError, HostError, KernelError, StateError
 from ._facts import Facts
 from ._firewall import Firewall, choose
 from ._flows import PortChange
-from ._hostconfig import HOST, Address, HostConfig, Link, Namespace, Route, Sysctl
+from ._hostconfig import HOST, UNFINISHED, Address, HostConfig, Link, Namespace, Route, Sysctl
 from ._intent import Item, items_of
 from ._kernel import Kernel
 from ._kernel.apply import apply
@@ -93,8 +93,8 @@ class _Run:
         self._kernel = kernel
         self._store = store
         self._backend = backend
-        self._traits = read_traits()
         self._declared, self._ledger = store.load()
+        self._traits = read_traits({row[2] for row in self._ledger.pending if row[:2] == ("link", HOST)})
 
     def run(self, intent: Intent[Outcome], check_mode: bool) -> Result[Outcome]:
         state = self._declared.copy()
@@ -103,13 +103,17 @@ class _Run:
         outcome = intent(state, facts)
         state.forget_idle_references()
         wanted, old = self._render(state), self._render(self._declared)
-        self._backend.require(wanted.firewall)
+        self._backend.require({**old.firewall, **wanted.firewall})  # also for what is to go
         items = items_of(outcome)
         is_about, asks_of = _is_about(items, self._declared, state), _asks_of(self._declared, state)
         left: dict[str, str] = {}  # containers, and why they are left alone
         while True:
             present = self._observe(self._ledger, wanted, old)
             needed = without_waiting(wanted, old, present)
+            waiting = find_waiting(wanted, old, present)
+            for each in waiting:
+                if each.is_new:
+                    raise HostError(each.problem)
             for conflict in find_conflicts(needed, present):
                 concerns = asks_of if conflict.is_absence else is_about
                 is_ours = conflict.container == HOST or concerns(conflict.container)
@@ -119,11 +123,12 @@ class _Run:
                 left.setdefault(conflict.container, conflict.problem)
             target = left_alone(needed, present, left) if left else needed
             plan = make_plan(target, present)
-            result = Result(self._declared, state, plan, outcome, _warnings(items, left))
+            problems = [*left.values(), *(each.problem for each in waiting)]
+            result = Result(self._declared, state, plan, outcome, _warnings(items, problems))
             if check_mode or not (result.changed or self._is_owed(state, target)):
                 return result
             try:
-                self._carry_out(result, target, old, present)
+                self._carry_out(result, target, old, present, left)
                 return result
             except KernelError as error:
                 # What goes wrong in a container is its own; others get what they asked for.
@@ -142,14 +147,16 @@ class _Run:
     def _observe(self, ledger: Ledger, wanted: HostConfig, *others: HostConfig) -> HostConfig:
         return observe(self._kernel, Scope.of(ledger, wanted, *others), self._backend)
 
-    def _carry_out(self, result: Result, wanted: HostConfig, old: HostConfig, present: HostConfig) -> None:
+    def _carry_out(
+        self, result: Result, wanted: HostConfig, old: HostConfig, present: HostConfig, left: Mapping[str, str]
+    ) -> None:
         announced = self._announce(result.plan, wanted)
         if announced != self._ledger:
             self._record(announced)
         try:
             apply(self._kernel, result.plan, self._backend)
             forget_left_behind(self._kernel.netlink, PortChange.towards(wanted.ports, present.ports, old.ports))
-            settled = self._settle(announced, result, wanted)
+            settled = self._settle(announced, result, wanted, left)
             self._store.save((self._declared, announced), (result.after, settled))
         except BaseException as error:
             self._roll_back(error, announced, present, wanted, old)
@@ -183,10 +190,11 @@ class _Run:
                         ledger.sysctls.setdefault((HOST, path), SavedSysctl(value, thing.path))
         return ledger
 
-    def _settle(self, announced: Ledger, result: Result, wanted: HostConfig) -> Ledger:
+    def _settle(self, announced: Ledger, result: Result, wanted: HostConfig, left: Mapping[str, str]) -> Ledger:
         """The ledger after all steps succeeded."""
         ledger = announced.copy()
-        ledger.pending.clear()
+        # What an unfinished run left in a container is still there where that is left alone.
+        ledger.pending = set(self._ledger.pending) if left else set()
         for name in [name for name in ledger.namespaces if name not in result.after.containers]:
             del ledger.namespaces[name]
         for key, value in self._kernel.sysctls.replaced.items():
@@ -204,7 +212,7 @@ class _Run:
         newly_saved = {key: each for key, each in announced.sysctls.items() if key not in self._ledger.sysctls}
         target = replace(
             present,
-            links={key: link for key, link in present.links.items() if link.owned},
+            links={key: link for key, link in present.links.items() if link.owned and link.owner != UNFINISHED},
             owed={key: Sysctl(*key, saved.value) for key, saved in newly_saved.items() if key not in present.sysctls},
         )
         try:
@@ -219,9 +227,9 @@ class _Run:
             ) from error
 
 
-def _warnings(items: Iterable[Item], left: Mapping[str, str]) -> tuple[str, ...]:
+def _warnings(items: Iterable[Item], problems: Iterable[str]) -> tuple[str, ...]:
     own = [item.warning for item in items if item.warning is not None]
-    return (*own, *(f"{problem} (it is left as it is)" for problem in left.values()))
+    return (*own, *(f"{problem} (it is left as it is)" for problem in problems))
 
 
 def _is_about(items: Iterable[Item], before: State, after: State) -> Callable[[str], bool]:

@@ -8,6 +8,7 @@ read it from the host, and ``_plan`` compares the two.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Union
@@ -21,6 +22,8 @@ HOST = ""  # stands for the host's own namespace wherever a namespace is named
 STALE = "?"  # what a handle leads to whose target has gone: no container has this name
 
 OWNER_PREFIX = "bridgework "
+UNFINISHED = OWNER_PREFIX + "unfinished"  # stands in for the mark that a killed run had not set yet
+BIRTH_NAME = re.compile(r"bw[0-9a-f]{12}")
 
 
 def network_owner(name: str) -> str:
@@ -36,6 +39,11 @@ def parent_owner(device: str) -> str:
 def endpoint_owner(identity: str) -> str:
     """The mark (link alias) on both ends of an endpoint's pair."""
     return f"{OWNER_PREFIX}endpoint {identity[:12]}"
+
+
+def is_birth_name(name: str) -> bool:
+    """Whether a link is called as only ours are, before they get their names."""
+    return BIRTH_NAME.fullmatch(name) is not None
 
 
 @dataclass(frozen=True)

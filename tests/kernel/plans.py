@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
 from kernel.support import Driver, Managed, managed_lab
 
 Task = tuple[str, dict[str, Any]]
@@ -58,6 +59,7 @@ ON_PARENT: Task = (
         "connected": ["web", "db"],
     },
 )
+BACK_AND_WEB: Task = ("container_network", {"name": "back", "connected": ["web"]})
 ON_VLAN: Task = ("container_network", {**ON_PARENT[1], "driver_options": {"parent": "eth0.10"}})
 CONTAINERS: Task = (
     "netns_bridge",
@@ -112,6 +114,7 @@ SCENARIOS = (
     Scenario("first networks", (), NETWORKS),
     Scenario("first containers", (), CONTAINERS),
     Scenario("network on a parent", (), ON_PARENT),
+    Scenario("one more network, on a parent", (BACK_AND_WEB,), ON_PARENT),
     Scenario("network on a vlan", (), ON_VLAN, needs=("8021q",)),
     Scenario("ports", (NETWORKS,), PORTS),
     Scenario("change of networks", (NETWORKS,), CHANGED_NETWORKS),
@@ -119,6 +122,17 @@ SCENARIOS = (
     Scenario("change of ports", (NETWORKS, PORTS), CHANGED_PORTS),
     Scenario("prune", (NETWORKS, CONTAINERS), PRUNE),
 )
+
+
+def each_of(scenarios: Iterable[Scenario]) -> pytest.MarkDecorator:
+    """The test runs with each scenario that the kernel has what it takes for."""
+    return pytest.mark.parametrize(
+        "scenario",
+        [
+            pytest.param(each, id=each.name, marks=[pytest.mark.needs_kernel(*each.needs)] if each.needs else [])
+            for each in scenarios
+        ],
+    )
 
 
 def carry_out(managed: Managed, tasks: Sequence[Task]) -> None:

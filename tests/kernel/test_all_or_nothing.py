@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-import pytest
-from kernel.plans import SCENARIOS, Scenario, at_every_moment, carry_out, fresh_host
+from kernel.plans import SCENARIOS, Scenario, at_every_moment, carry_out, each_of, fresh_host
 from kernel.support import Driver, Managed, check_error, parsed, same, unlocked
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda each: each.name)
+@each_of(SCENARIOS)
 def test_task_that_is_refused_at_any_step_changes_nothing(drivers: Sequence[Driver], scenario: Scenario) -> None:
     def check(driver: Driver, moments: Iterable[int]) -> None:
         with fresh_host(driver) as managed:

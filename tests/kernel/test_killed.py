@@ -17,6 +17,7 @@ from kernel.plans import (
     Task,
     at_every_moment,
     carry_out,
+    each_of,
     fresh_host,
     withdraw,
 )
@@ -31,13 +32,7 @@ def kill_at(managed: Managed, task: Task, moment: int) -> None:
 def scenarios(*names: str) -> pytest.MarkDecorator:
     chosen = [each for each in SCENARIOS if each.name in names]
     assert len(chosen) == len(names)
-    return pytest.mark.parametrize(
-        "scenario",
-        [
-            pytest.param(each, id=each.name, marks=[pytest.mark.needs_kernel(*each.needs)] if each.needs else [])
-            for each in chosen
-        ],
-    )
+    return each_of(chosen)
 
 
 @scenarios(
@@ -88,6 +83,22 @@ def test_nothing_is_leaked_where_the_next_task_wants_something_else(
                 same(empty, bare(after), f"killed at moment {moment}")
                 left = [key for key in after if key.startswith("state ") and "counter" not in key]
                 assert left == [], f"killed at moment {moment}"
+
+    assert at_every_moment(drivers, scenario, "kill", check) >= 4
+
+
+def test_another_task_takes_away_what_a_killed_one_left_in_a_container_that_stays(drivers: Sequence[Driver]) -> None:
+    (scenario,) = (each for each in SCENARIOS if each.name == "one more network, on a parent")
+
+    def check(driver: Driver, moments: Iterable[int]) -> None:
+        for moment in moments:
+            with fresh_host(driver) as managed:
+                carry_out(managed, scenario.before)
+                links = managed.sh("ip -brief link", "web")
+                kill_at(managed, scenario.task, moment)
+                carry_out(managed, [("container_network", {"name": "other"})])
+                is_done = managed.once("container_network_info", {"name": "lan"})["exists"]
+                assert is_done or managed.sh("ip -brief link", "web") == links, f"killed at moment {moment}"
 
     assert at_every_moment(drivers, scenario, "kill", check) >= 4
 

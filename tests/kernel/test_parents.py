@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -122,7 +123,7 @@ def test_parent_with_an_mtu_that_is_too_small_for_ipv6(lab: Lab, managed: Manage
     assert managed.host.ping(PEER, netns="web")
     assert not managed.container_network(name="lan")["changed"]
     managed.sh("ip link set eth0 mtu 1500")
-    managed.sh("ip link set eth0 mtu 1500", "web")
+    managed.sh("ip link set eth0 mtu 1400; ip link set eth0 mtu 1500", "web")
     assert managed.container_network(name="lan")["changed"], "it has got settings of IPv6"
     assert managed.sh("cat /proc/sys/net/ipv6/conf/eth0/disable_ipv6", "web").strip() == "1"
     managed.sh("ip link set eth0 mtu 1000")
@@ -180,7 +181,6 @@ def test_settings_of_an_endpoint_are_those_of_its_interface(lab: Lab, managed: M
         ("idle", 'is down; bring "idle" up first'),
         ("enslaved", "is a port of trunk; name trunk, or another"),
         ("stacked", "is itself on eth0 (macvlan); name eth0"),
-        ("tunnel", "is no Ethernet interface (tun); choose another parent"),
         ("bw0", 'is the bridge of network "bridge"; choose another parent'),
         ("a name", "is not a valid interface name"),
     ],
@@ -190,10 +190,16 @@ def test_parent_that_will_not_do_is_refused(lab: Lab, managed: Managed, kind: st
     managed.sh("ip link add idle type veth peer name enslaved; ip link add trunk type bridge")
     managed.sh("ip link set enslaved master trunk up")
     managed.sh("ip link add link eth0 name stacked type macvlan; ip link set stacked up")
-    managed.sh("ip tuntap add tunnel mode tun; ip link set tunnel up")
     managed.netns_bridge(containers=[{"name": "other"}])
     text = managed.container_network(**lan(kind, driver_options={"parent": parent}), fails=True)["msg"]
     assert f'parent "{parent}" {problem}' in text
+
+
+@pytest.mark.skipif(not Path("/dev/net/tun").exists(), reason="this kernel has no tunnels")
+def test_a_tunnel_is_no_parent(managed: Managed) -> None:
+    managed.sh("ip tuntap add tunnel mode tun; ip link set tunnel up")
+    text = managed.container_network(**lan("macvlan", driver_options={"parent": "tunnel"}), fails=True)["msg"]
+    assert 'parent "tunnel" is no Ethernet interface (tun); choose another parent' in text
 
 
 def test_a_veth_of_ours_is_no_parent(managed: Managed) -> None:
@@ -370,3 +376,20 @@ def test_vlan_outlives_what_happens_to_its_trunk(lab: Lab, managed: Managed) -> 
     managed.sh("ip link set moved down; ip link set moved name up0; ip link set up0 up")
     managed.container_network(name="other")
     assert managed.host.ping(managed.address("mate"), netns="web")
+
+
+@each_kind
+def test_what_else_a_container_has_goes_on_where_a_parent_is_gone(lab: Lab, managed: Managed, kind: str) -> None:
+    managed.sh("ip link add up0 type veth peer name up1; ip link set up0 up; ip link set up1 up")
+    managed.container_network(**lan(kind, driver_options={"parent": "up0"}, connected=["web"]))
+    back = [{"container": "web", "gw_priority": 1}]
+    managed.container_network(name="back", connected=["mate"], endpoints=back)
+    managed.sh("ip link del up0")
+    managed.port_mapping(container="web", published_ports=["8000:8080"])
+    managed.host.serve("tcp", 8080, netns="web")
+    assert lab.remote.ask("tcp", HOST, 8000)
+    managed.sh("ip link del eth1", "web")
+    assert managed.container_network(name="back", endpoints=[{"container": "web", "ipv4_address": "172.17.0.9"}])
+    assert managed.host.ping("172.17.0.9", netns="mate")
+    managed.container_network(name="back", endpoints=[{"container": "web", "state": "absent"}])
+    assert managed.sh("ip -o link | wc -l", "web").strip() == "1"

@@ -360,7 +360,7 @@ def test_guard_goes_with_the_last_network(managed: Managed) -> None:
     assert "192.168.20.2" in guard(managed)
     managed.container_network(name="back", state="absent", force=True)
     assert "192.168.20" not in guard(managed) and WEB in guard(managed)
-    managed.container_network(name="front", connected=[])
+    managed.container_network(name="front", endpoints=[{"container": "web", "state": "absent"}])
     assert WEB not in guard(managed) and GATEWAY in guard(managed)
     managed.container_network(name="front", state="absent")
     assert guard(managed) == ""
@@ -552,10 +552,62 @@ def test_missing_nft_is_named(managed: Managed) -> None:
 def test_what_the_kernel_or_nft_lacks_is_named_and_nothing_is_left(
     managed: Managed, complaint: str, message: str
 ) -> None:
-    script = 'case "$*" in *list*) echo No such file or directory >&2; exit 1;; esac'
+    script = 'case "$*" in *list*) echo Error: No such file or directory >&2; exit 1;; esac'
     before = managed.snapshot()
     with other_nft(managed, f"{script}; echo '/dev/stdin:1:1-2: Error: {complaint}' >&2; exit 1"):
         result = managed.once("container_network", FRONT)
     assert result["failed"] and complaint in result["msg"] and message in result["msg"], result["msg"]
     assert "\n" not in result["msg"]
     same(bare(before), bare(managed.snapshot()), "something was changed")
+
+
+def test_gateway_that_the_bridge_does_not_have_is_anybodys(managed: Managed) -> None:
+    """A container may be the router of a network."""
+    options = {**FRONT["driver_options"], "com.docker.network.bridge.inhibit_ipv4": True}
+    managed.container_network(**{**FRONT, "driver_options": options}, connected=["web", "mate"])
+    managed.sh(f"ip addr add {GATEWAY}/24 dev eth0", netns="web")
+    assert managed.host.ping(GATEWAY, netns="mate")
+
+
+def test_link_local_address_is_its_owners_on_that_network_only(managed: Managed) -> None:
+    """One that somebody else has on another network, where the liar has a port too."""
+    own = {"container": "web", "link_local_ips": [LINK_LOCAL]}
+    others = {"container": "evil", "link_local_ips": [LINK_LOCAL]}
+    managed.container_network(networks=[{**FRONT, "endpoints": [own], "connected": ["mate", "evil"]}])
+    managed.container_network(**{**BACK, "endpoints": [others], "connected": ["db"]})
+    macs = Macs.of(managed)
+    spoof = ethernet(macs.evil, macs.mate, IPV4, udp(LINK_LOCAL, MATE, unique()))
+    last = ethernet(macs.evil, BROADCAST, IPV4, udp(EVIL, "192.168.10.255", END))
+    assert not arrived(managed.host, spoof, last, sender="evil", at=("mate", "eth0"))
+
+
+def test_address_of_a_container_on_no_bridge_is_guarded_too(managed: Managed) -> None:
+    lan = {"name": "lan", "driver": "macvlan", "driver_options": {"parent": "eth0"}}
+    managed.container_network(
+        networks=[
+            {**FRONT, "connected": ["web", "mate", "evil"]},
+            {**lan, "ipam_config": [{"subnet": "172.29.0.0/24"}], "connected": ["far"]},
+            {**BACK, "connected": ["db"]},
+        ]
+    )
+    macs = Macs.of(managed)
+    far = managed.address("far")
+    spoof = ethernet(macs.evil, macs.mate, IPV4, udp(far, MATE, unique()))
+    last = ethernet(macs.evil, BROADCAST, IPV4, udp(EVIL, "192.168.10.255", END))
+    assert not arrived(managed.host, spoof, last, sender="evil", at=("mate", "eth0"))
+
+
+@pytest.mark.parametrize(
+    "says",
+    [
+        "echo 'nft: error while loading shared libraries: libx: cannot open: No such file or directory' >&2; exit 127",
+        "exit 3",
+    ],
+)
+def test_guard_does_not_stay_behind_where_nft_does_not_work(managed: Managed, says: str) -> None:
+    managed.container_network(**FRONT, connected=["web"])
+    with other_nft(managed, says):
+        assert managed.container_network(name="front", state="absent", force=True, fails=True, framed=False)
+    assert guard(managed)
+    managed.container_network(name="front", state="absent", force=True)
+    assert not guard(managed)

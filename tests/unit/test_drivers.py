@@ -11,7 +11,11 @@ from typing import Any
 import pytest
 from unit.support import Declaration, FakeFacts, refused
 
-from ansible_collections.bridgework.network.plugins.module_utils._conflicts import find_conflicts, without_waiting
+from ansible_collections.bridgework.network.plugins.module_utils._conflicts import (
+    find_conflicts,
+    find_waiting,
+    without_waiting,
+)
 from ansible_collections.bridgework.network.plugins.module_utils._errors import InUse, InvalidInput
 from ansible_collections.bridgework.network.plugins.module_utils._facts import Interface
 from ansible_collections.bridgework.network.plugins.module_utils._firewall import Firewall
@@ -436,5 +440,7 @@ class TestTrunk:
         found = HostConfig(namespaces=config.namespaces)
         wanted = without_waiting(config, config, found)
         assert (HOST, "eth0.10") not in wanted.links
-        (conflict,) = find_conflicts(wanted, found)
-        assert conflict.container == "web" and conflict.is_absence
+        assert not find_conflicts(wanted, found)
+        (waiting,) = find_waiting(config, config, found)
+        assert 'the interface "eth0.10", which eth0 is to be on, is gone' in waiting.problem and not waiting.is_new
+        assert find_waiting(config, HostConfig(), found)[0].is_new

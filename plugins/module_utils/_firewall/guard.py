@@ -106,10 +106,11 @@ def _sets(identities: Iterable[Identity], has_targets: bool) -> dict[str, set[st
 
     for identity in identities:
         ports.update(identity.ports)
-        owners = [port for port, _link in identity.ports]
+        every = [port for port, _link in identity.ports]
         for mac in identity.macs:
-            know(mac, "macs", "", owners)
+            know(mac, "macs", "", every)
         for link, address in (*(("", address) for address in identity.addresses), *identity.link_local):
+            owners = [port for port, its_link in identity.ports if its_link == link] if link else every
             for kind in kinds6 if ":" in address else ("addresses",):
                 know(address, kind, link, owners)
     if sets:

@@ -20,7 +20,7 @@ from .._hostconfig import FirewallLines
 from .tools import find, search_path
 
 # What nft says of a table that is not there, and kernels without nf_tables of any.
-ABSENT = re.compile("No such file or directory|Protocol not supported|Address family not supported")
+ABSENT = re.compile(r"^(?:\S+ )?Error: .*(?:No such file or directory|not supported)", re.MULTILINE)
 BLOCK = re.compile(r"\t([a-z ]+) (\S+) \{.*")
 ELEMENTS = re.compile(r"(.*?)\belements = \{(.*)\}(.*)")
 ELEMENT = re.compile(r'(?:"[^"]*"|[^,"])+')

@@ -9,13 +9,22 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from .._firewall import Firewall
-from .._hostconfig import HOST, OWNER_PREFIX, STALE, Address, HostConfig, Link, Namespace, Route, Sysctl
+from .._hostconfig import (
+    HOST,
+    STALE,
+    UNFINISHED,
+    Address,
+    HostConfig,
+    Link,
+    Namespace,
+    Route,
+    Sysctl,
+    is_birth_name,
+)
 from .._ledger import Ledger
 from .._model import is_reference
 from . import Kernel
 from .netlink import other_names, read_link
-
-UNFINISHED = OWNER_PREFIX + "unfinished"  # stands in for the mark that a killed run had not set yet
 
 
 @dataclass(frozen=True)
@@ -203,13 +212,15 @@ def _look_into(kernel: Kernel, scope: Scope, namespace: str, seen: _Seen) -> Non
             seen.loopback_up[namespace] = link.up
         if namespace == HOST:
             seen.is_up[link.name] = link.up
-            # In a container somebody else may have made one of that name since.
-            if not link.owned and ("link", namespace, link.name, "") in scope.ledger.pending:
+            if _is_unfinished(scope, link):
                 link = replace(link, owner=UNFINISHED)
             if link.kind == "vlan" and link.owned:
                 link = replace(link, lower=seen.interfaces.get(peer))
         elif link.kind in scope.stacked.get((namespace, index), ()) and kernel.netlink.is_on_host(namespace, message):
             link = replace(link, lower=seen.interfaces.get(peer))
+        elif is_birth_name(link.name) and _is_unfinished(scope, link):
+            # In a container somebody else may have made one of any other name since.
+            link = replace(link, owner=UNFINISHED)
         if link.kind == "veth" and namespace != HOST:
             link = _joined(scope, seen, index, peer, link)
         if link.owned or link.key in scope.links:
@@ -226,6 +237,11 @@ def _look_into(kernel: Kernel, scope: Scope, namespace: str, seen: _Seen) -> Non
         own = set(ours.values())
         seen.routes += [route for route in routes if route.link in own]
         seen.foreign_routes += [each for each in routes if each.destination == "default" and each.link not in own]
+
+
+def _is_unfinished(scope: Scope, link: Link) -> bool:
+    """Whether a run that was killed may have made it, and not come to mark it."""
+    return not link.owned and ("link", link.namespace, link.name, "") in scope.ledger.pending
 
 
 def _joined(scope: Scope, seen: _Seen, index: int, peer_index: int, inner: Link) -> Link:

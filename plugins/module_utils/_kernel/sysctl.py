@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from .._errors import KernelError
 from .._hostconfig import OWNER_PREFIX, Sysctl, Traits
@@ -81,12 +81,13 @@ def has_ipv6() -> bool:
     return os.path.isdir(f"{ROOT}/net/ipv6")
 
 
-def read_traits() -> Traits:
-    """What the kernel can do, and does on its own."""
+def read_traits(unfinished: Collection[str]) -> Traits:
+    """What the kernel can do, and does on its own; ``unfinished`` links are what a run that was killed has left."""
+    links = [link for link in os.listdir("/sys/class/net") if link not in unfinished]
     return Traits(
         ipv6=has_ipv6(),
-        heeds_ra=frozenset(filter(_heeds_ra, os.listdir("/sys/class/net"))),
-        may_heed_ra=frozenset(link for link in os.listdir("/sys/class/net") if _accept_ra(link) in ("1", "2")),
+        heeds_ra=frozenset(filter(_heeds_ra, links)),
+        may_heed_ra=frozenset(link for link in links if _accept_ra(link) in ("1", "2")),
     )
 
 

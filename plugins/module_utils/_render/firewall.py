@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from .. import _ipam, _options
+from .._drivers import driver_of
 from .._firewall.ruleset import DirectRule, Identity, NetworkRules, PortRule, Ruleset
 from .._model import FAMILIES, Endpoint, Network, PortMapping, version_of
 from .._state import State
@@ -71,41 +72,47 @@ def _rules(network: Network, version: int) -> NetworkRules:
 
 
 def render_identities(state: State) -> tuple[Identity, ...]:
-    """Who has which addresses on the bridges: each network's own, each container's on all of its links.
+    """Who has which addresses: each bridge its own, each container those of all its networks, on all of its ports.
 
-    A container may send from any of its addresses by any of its links, as Linux does.
+    A container may send from any of its addresses by any of its links, as Linux does. One that is on no bridge has no
+    port on any, and nobody there can send as it.
     """
-    networks = {network.name: network for network in state.routed_networks()}
+    bridged = state.routed_networks()
+    if not bridged:
+        return ()
     endpoints: dict[str, list[Endpoint]] = defaultdict(list)
     for endpoint in state.endpoints.values():
-        if endpoint.network in networks:
-            endpoints[endpoint.container].append(endpoint)
+        endpoints[endpoint.container].append(endpoint)
     return (
-        *(_network_identity(network) for network in networks.values()),
-        *(_container_identity(held, networks) for held in endpoints.values()),
+        *(_network_identity(network) for network in bridged),
+        *(_container_identity(held, state.networks) for held in endpoints.values()),
     )
 
 
 def _network_identity(network: Network) -> Identity:
+    """What the bridge itself has; a gateway that it doesn't have is somebody's who is not declared."""
     mac = _ipam.bridge_mac(network.id)
-    gateways = tuple(block.gateway for block in network.ipam)
-    return Identity(macs=(mac,), addresses=(*gateways, *_own_link_local(network, mac)))
+    blocks = [block for block in network.ipam if _options.has_gateway(network.options, block.version)]
+    return Identity(macs=(mac,), addresses=(*(block.gateway for block in blocks), *_own_link_local(network, mac)))
 
 
 def _container_identity(endpoints: Sequence[Endpoint], networks: Mapping[str, Network]) -> Identity:
     links = [(endpoint, networks[endpoint.network]) for endpoint in endpoints]
+    bridged = [(endpoint, network) for endpoint, network in links if driver_of(network).is_routed]
     return Identity(
-        ports=tuple((endpoint.host_link, network.id[:12]) for endpoint, network in links),
-        macs=tuple(str(endpoint.mac) for endpoint in endpoints),
+        ports=tuple((endpoint.host_link, network.id[:12]) for endpoint, network in bridged),
+        macs=tuple(endpoint.mac for endpoint in endpoints if endpoint.mac is not None),
         addresses=tuple(
             address
             for endpoint, network in links
-            for address in (*endpoint.addresses, *_own_link_local(network, str(endpoint.mac)))
+            for address in (*endpoint.addresses, *_own_link_local(network, endpoint.mac))
         ),
-        link_local=tuple((network.id[:12], address) for endpoint, network in links for address in endpoint.link_local),
+        link_local=tuple(
+            (network.id[:12], address) for endpoint, network in bridged for address in endpoint.link_local
+        ),
     )
 
 
-def _own_link_local(network: Network, mac: str) -> tuple[str, ...]:
+def _own_link_local(network: Network, mac: str | None) -> tuple[str, ...]:
     """What the kernel gives an interface with IPv6 itself; as unique as its hardware address."""
-    return (_ipam.link_local_address(mac),) if network.block(6) is not None else ()
+    return (_ipam.link_local_address(mac),) if network.block(6) is not None and mac is not None else ()
