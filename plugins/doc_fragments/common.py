@@ -35,7 +35,10 @@ options:
     default: auto
 notes:
   - Needs root on the managed host.
-  - Every run compares the whole declared state of the host with what the kernel holds, and repairs what differs.
+  - Every run compares the whole declared state of the host with what the kernel holds, and repairs what differs. What a
+    reload of the host's firewall takes away (C(nft flush ruleset)), is away until then.
+  - On a bridge nobody can send as another declared container, or as the gateway; so an address that is declared for one
+    container is moved to another by a task, not by hand.
   - In check mode a task does not find what earlier tasks of the play only pretended to make. Where it can, it takes
     that on trust, with a warning.
   - A container may change its own interfaces, routes and settings. What keeps its declared state from being restored

@@ -76,9 +76,12 @@ def without_waiting(wanted: HostConfig, old: HostConfig, present: HostConfig) ->
     what is on them. A default route waits too where whoever runs the container gives it one.
     """
     stranded = {key for key, link in wanted.links.items() if _is_stranded(link, wanted, present)}
+    # One whose parent has another name now is as good as it was.
+    held = {key: present.links[key] for key in stranded if key in present.links and present.links[key].owned}
+    stranded -= held.keys()
     wanted = replace(
         wanted,
-        links={key: link for key, link in _lasting(wanted, present) if key not in stranded},
+        links={**{key: link for key, link in _lasting(wanted, present) if key not in stranded}, **held},
         addresses=frozenset(each for each in wanted.addresses if (each.namespace, each.link) not in stranded),
         routes=frozenset(
             each

@@ -193,8 +193,9 @@ class _Run:
     def _settle(self, announced: Ledger, result: Result, wanted: HostConfig, left: Mapping[str, str]) -> Ledger:
         """The ledger after all steps succeeded."""
         ledger = announced.copy()
-        # What an unfinished run left in a container is still there where that is left alone.
-        ledger.pending = set(self._ledger.pending) if left else set()
+        # What an unfinished run left of a container is still there where that is left alone.
+        kept = {key for key, link in wanted.links.items() if link.owner == UNFINISHED}
+        ledger.pending = {row for row in self._ledger.pending if row[1] in left or row[1:3] in kept}
         for name in [name for name in ledger.namespaces if name not in result.after.containers]:
             del ledger.namespaces[name]
         for key, value in self._kernel.sysctls.replaced.items():

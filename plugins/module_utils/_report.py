@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
+from ._firewall.guard import is_guards
 from ._hostconfig import (
     HOST,
     Address,
@@ -87,6 +88,7 @@ def _concerned_by_rules(lines: Iterable[FirewallLine], before: State, after: Sta
     Those that name none, such as the jumps into our chains, are about all networks.
     """
     names: dict[str, set[tuple[str, str]]] = {}
+    guarded: dict[str, set[tuple[str, str]]] = {}  # the guard's are about how a container is on its networks
     for state in (before, after):
         for network in state.routed_networks():
             mac = bridge_mac(network.id)
@@ -98,11 +100,13 @@ def _concerned_by_rules(lines: Iterable[FirewallLine], before: State, after: Sta
             macs = [endpoint.mac] if endpoint.mac is not None else []
             addresses = (*endpoint.addresses, *endpoint.link_local, *map(link_local_address, macs))
             names.update((address, {container}) for address in addresses)
+            guarded.update((address, {("network", endpoint.network), container}) for address in addresses)
             names.update((name, {("network", endpoint.network), container}) for name in (endpoint.host_link, *macs))
     found: set[tuple[str, str]] = set()
     for line in lines:
         words = [*re.split("[_@]", line.place), *(word for each in SEPARATORS for word in re.split(each, line.text))]
-        about = set().union(*(names[word] for word in words if word in names))
+        meant = {**names, **guarded} if is_guards(line.place) else names
+        about = set().union(*(meant[word] for word in words if word in meant))
         found |= about or {("network", name) for name in after.networks}
     return found
 

@@ -393,3 +393,19 @@ def test_what_else_a_container_has_goes_on_where_a_parent_is_gone(lab: Lab, mana
     assert managed.host.ping("172.17.0.9", netns="mate")
     managed.container_network(name="back", endpoints=[{"container": "web", "state": "absent"}])
     assert managed.sh("ip -o link | wc -l", "web").strip() == "1"
+
+
+@each_kind
+def test_parent_may_get_another_name(lab: Lab, managed: Managed, kind: str) -> None:
+    managed.sh("ip link add up0 type veth peer name up1; ip link set up0 up; ip link set up1 up")
+    managed.container_network(**lan(kind, driver_options={"parent": "up0"}))
+    index = managed.link("eth0", "web")["ifindex"]
+    managed.sh("ip link set up0 down; ip link set up0 name moved; ip link set moved up")
+    assert len(warnings_of(managed.container_network(name="other", connected=["db"]))) == 2
+    assert managed.link("eth0", "web")["ifindex"] == index
+    assert managed.host.ping(MATE, netns="web")
+    managed.sh("ip link set moved down; ip link set moved name up0; ip link set up0 up")
+    assert not warnings_of(managed.container_network(name="other"))
+    managed.sh("ip link set up0 down; ip link set up0 name moved; ip link set moved up")
+    managed.container_network(name="lan", state="absent", force=True)
+    assert "eth0" not in managed.sh("ip -o link", "web")

@@ -611,3 +611,10 @@ def test_guard_does_not_stay_behind_where_nft_does_not_work(managed: Managed, sa
     assert guard(managed)
     managed.container_network(name="front", state="absent", force=True)
     assert not guard(managed)
+
+
+def test_networks_say_that_their_guard_was_repaired(managed: Managed) -> None:
+    managed.container_network(networks=[{**FRONT, "connected": ["web"]}, {**BACK, "connected": ["db"]}])
+    managed.sh(f"nft delete element {GUARD} addresses '{{ {WEB} }}'")
+    front, back = managed.container_network(networks=[{"name": "front"}, {"name": "back"}])["networks"]
+    assert front["changed"] and not back["changed"]
