@@ -46,6 +46,8 @@ options:
       - The network whose endpoint the ports lead to, where the container has several.
       - Replies leave by the container's default route. Where that is another network, the host must not have strict
         reverse path filtering on its bridge (C(net.ipv4.conf.*.rp_filter=1)), which drops them.
+      - A container that others run, such as C(docker:web), keeps the default route that its runtime gave it. Whether
+        replies that leave that way get out is up to that network.
     type: str
   exclusive:
     description: Ports of the container that are not listed are published no longer.
