@@ -341,23 +341,17 @@ EXAMPLES = r"""
         internal: true
         connected: [web, db]
 
-- name: Connect containers that others run
+- name: Put a container into the network that eth0 leads to; eth0.10 would be its VLAN 10
   bridgework.network.container_network:
-    name: net-test
-    connected: [docker:shop, unit:nginx.service, machine:build]
-    appends: true
-
-- name: Put containers into VLAN 10 of the network that the host is in, several subnets there included
-  bridgework.network.container_network:
-    name: lab-vlan10
+    name: lab
     driver: macvlan
     driver_options:
-      parent: eth0.10
+      parent: eth0
     ipam_config:
       - subnet: 198.51.100.0/24
         gateway: 198.51.100.1
         iprange: 198.51.100.192/26
-    connected: [probe]
+    connected: [cache]
 
 - name: Remove a network and disconnect whatever is in it
   bridgework.network.container_network:

@@ -258,7 +258,8 @@ def test_container_that_takes_the_mac_of_a_neighbour_is_cut_off_and_the_neighbou
     assert host.host.ping(WEB, netns="mate")
     unguarded(host)
     host.sh("ip neigh flush all", netns="mate")
-    assert host.host.ping(MATE, netns="evil")
+    # The bridge believes whoever sent last, the true owner of the MAC too.
+    assert any(host.host.ping(MATE, netns="evil") for _attempt in range(5))
     guarded_again(host)
     host.sh("ip neigh flush all", netns="mate")
     assert host.host.ping(MATE, netns="evil"), "the MAC was repaired too"
