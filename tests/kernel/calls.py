@@ -42,14 +42,27 @@ DRIVER_OPTIONS = (
 )
 LABELS = ({}, {"keep": ""}, {"keep": "", "team": "web"})
 FILTERS = ({"label": "keep"}, {"label!": "keep"}, {"label": "team", "label!": "other"})
+# The kernel takes a namespace away in its own time, and the host's ends of its pairs with it. That is waited for, as long
+# as it may take where no handle keeps it.
+AWAITED = """
+ends=$(ip -n {container} -o link show type veth | sed -n 's/^[^@]*@if\\([0-9]*\\):.*/\\1/p')
+COMMAND
+for attempt in $(seq 40); do
+    left=
+    for end in $ends; do grep -qx $end /sys/class/net/*/ifindex && left=1; done
+    [ "$left" ] || break
+    sleep 0.05
+done
+"""
+
 # What people do to a host by hand.
 DAMAGES = (
     "ip link delete {bridge}",
     "ip link set {bridge} down",
     "ip address flush dev {bridge}",
     "for port in /sys/class/net/{bridge}/brif/*; do ip link set ${{port##*/}} nomaster; done",
-    "ip netns delete {container}",
-    "umount /run/netns/{container}",
+    AWAITED.replace("COMMAND", "ip netns delete {container}"),
+    AWAITED.replace("COMMAND", "umount /run/netns/{container}"),
     "ip -n {member} link delete {interface}",
     "ip -n {member} link set {interface} down",
     "ip -n {member} address flush dev {interface}",
