@@ -42,8 +42,8 @@ DRIVER_OPTIONS = (
 )
 LABELS = ({}, {"keep": ""}, {"keep": "", "team": "web"})
 FILTERS = ({"label": "keep"}, {"label!": "keep"}, {"label": "team", "label!": "other"})
-# The kernel takes a namespace away in its own time, and the host's ends of its pairs with it. That is waited for, as long
-# as it may take where no handle keeps it.
+# The kernel takes a namespace away in its own time, and the host's ends of its pairs with it. That is waited for, as
+# long as it may take where no handle keeps it.
 AWAITED = """
 ends=$(ip -n {container} -o link show type veth | sed -n 's/^[^@]*@if\\([0-9]*\\):.*/\\1/p')
 COMMAND
