@@ -222,7 +222,7 @@ def flat(value: Any, place: str = "") -> Snapshot:
 
 # What a thing that was removed and made again can't have back.
 IDENTITY = re.compile(
-    r".* \.(ifindex|link_index|linkinfo\.info_slave_data\.(id|no|designated_port))|/link veth\w{7} \.address"
+    r".*\.(ifindex|link_index|linkinfo\.info_slave_data\.(id|no|designated_port))|/link veth\w{7} \.address"
 )
 
 
