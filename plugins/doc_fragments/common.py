@@ -29,9 +29,11 @@ options:
   firewall_backend:
     description:
       - What the firewall rules are written with.
-      - V(auto) takes what fits the host.
+      - V(auto) keeps what the host already uses. On a host that is new to it, it takes iptables where the chain FORWARD
+        of iptables is in use (a policy of DROP, or any rule), else nftables, else iptables.
+      - Another one than before moves all rules of the host over.
     type: str
-    choices: [auto, iptables]
+    choices: [auto, iptables, nftables]
     default: auto
 notes:
   - Needs root on the managed host.
@@ -122,6 +124,14 @@ options:
 
     IPAM_CONFIG = r"""
 options:
+  enable_ipv4:
+    description: Give the network an IPv4 subnet; on for a new one.
+    type: bool
+  enable_ipv6:
+    description:
+      - Give the network an IPv6 subnet; on where O(ipam_config) has one.
+      - Without one there, a /64 of the host's own unique local prefix is chosen.
+    type: bool
   ipam_config:
     description:
       - The subnets of the network and how addresses are given out in them. A bridge takes one of each family, a macvlan

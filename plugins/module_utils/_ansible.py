@@ -18,7 +18,7 @@ from ._report import actions, diff, item_changed, touched
 
 LIBRARIES = {"pyroute2": (0, 7, 2), "netaddr": (0, 8)}  # and the lowest version that will do
 
-FIREWALL_BACKEND = {"type": "str", "choices": ["auto", "iptables"], "default": "auto"}
+FIREWALL_BACKEND = {"type": "str", "choices": ["auto", "iptables", "nftables"], "default": "auto"}
 STATE = {"type": "str", "choices": ["present", "absent"], "default": "present"}
 # What tasks for community.docker say of their connection, which means nothing here.
 DOCKER_CONNECTION = {

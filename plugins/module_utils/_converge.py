@@ -15,7 +15,7 @@ from typing import Callable, Generic, TypeVar
 from ._conflicts import find_conflicts, find_waiting, left_alone, without_waiting
 from ._errors import BridgeworkError, HostError, KernelError, StateError
 from ._facts import Facts
-from ._firewall import Firewall, choose
+from ._firewall import AUTO, Firewall
 from ._flows import PortChange
 from ._hostconfig import HOST, UNFINISHED, Address, HostConfig, Link, Namespace, Route, Sysctl
 from ._intent import Item, items_of
@@ -52,7 +52,7 @@ class Result(Generic[Outcome]):
         return bool(self.plan) or redeclared(self.before, self.after)
 
 
-def converge(intent: Intent[Outcome], check_mode: bool = False, firewall_backend: str = "auto") -> Result[Outcome]:
+def converge(intent: Intent[Outcome], check_mode: bool = False, firewall_backend: str = AUTO) -> Result[Outcome]:
     """Bring the host to the declared state as the intent changes it; in check mode, only say what that would take.
 
     Raises BridgeworkError, and has then left the host and the declared state as they were.
@@ -60,7 +60,7 @@ def converge(intent: Intent[Outcome], check_mode: bool = False, firewall_backend
     _require_root()
     try:
         with run_lock(check_mode), Kernel() as kernel:
-            return _Run(kernel, Store(), choose(firewall_backend)).run(intent, check_mode)
+            return _Run(kernel, Store(), Firewall(), firewall_backend).run(intent, check_mode)
     except OSError as error:
         raise KernelError(f"the host refused to be looked at, and is as it was before: {error}") from error
 
@@ -89,12 +89,13 @@ def redeclared(before: State, after: State) -> bool:
 class _Run:
     """One pass through the loop."""
 
-    def __init__(self, kernel: Kernel, store: Store, backend: Firewall) -> None:
+    def __init__(self, kernel: Kernel, store: Store, firewall: Firewall, backend: str) -> None:
         self._kernel = kernel
         self._store = store
+        self._firewall = firewall
         self._backend = backend
         self._declared, self._ledger = store.load()
-        self._traits = read_traits({row[2] for row in self._ledger.pending if row[:2] == ("link", HOST)})
+        self._traits = read_traits(self._ledger.unfinished(HOST))
 
     def run(self, intent: Intent[Outcome], check_mode: bool) -> Result[Outcome]:
         state = self._declared.copy()
@@ -102,8 +103,10 @@ class _Run:
         self._kernel.namespaces.look_up(state.containers)
         outcome = intent(state, facts)
         state.forget_idle_references()
+        used = self._declared.firewall_backend
+        state.firewall_backend = self._firewall.choose(self._backend, used) if state.routed_networks() else ""
         wanted, old = self._render(state), self._render(self._declared)
-        self._backend.require({**old.firewall, **wanted.firewall})  # also for what is to go
+        self._firewall.require({**old.firewall, **wanted.firewall})  # also for what is to go
         items = items_of(outcome)
         is_about, asks_of = _is_about(items, self._declared, state), _asks_of(self._declared, state)
         left: dict[str, str] = {}  # containers, and why they are left alone
@@ -142,19 +145,19 @@ class _Run:
         return bool(self._ledger.pending or wanted.owed) or abandoned
 
     def _render(self, state: State) -> HostConfig:
-        return render(state, self._ledger, self._backend, self._traits)
+        return render(state, self._ledger, self._firewall, self._traits)
 
     def _observe(self, ledger: Ledger, wanted: HostConfig, *others: HostConfig) -> HostConfig:
-        return observe(self._kernel, Scope.of(ledger, wanted, *others), self._backend)
+        return observe(self._kernel, Scope.of(ledger, wanted, *others), self._firewall)
 
     def _carry_out(
         self, result: Result, wanted: HostConfig, old: HostConfig, present: HostConfig, left: Mapping[str, str]
     ) -> None:
-        announced = self._announce(result.plan, wanted)
+        announced = self._announce(result, wanted)
         if announced != self._ledger:
             self._record(announced)
         try:
-            apply(self._kernel, result.plan, self._backend)
+            apply(self._kernel, result.plan, self._firewall)
             forget_left_behind(self._kernel.netlink, PortChange.towards(wanted.ports, present.ports, old.ports))
             settled = self._settle(announced, result, wanted, left)
             self._store.save((self._declared, announced), (result.after, settled))
@@ -171,10 +174,12 @@ class _Run:
             self._store.unmake()
             raise
 
-    def _announce(self, plan: Plan, wanted: HostConfig) -> Ledger:
+    def _announce(self, result: Result, wanted: HostConfig) -> Ledger:
         """The ledger as it must stand before the host is touched, so that nothing is lost if the run is killed."""
         ledger = self._ledger.copy()
-        for step in plan.steps():
+        if result.after.firewall_backend != result.before.firewall_backend:
+            ledger.pending.add(("firewall", HOST, result.after.firewall_backend, ""))
+        for step in result.plan.steps():
             thing = step.thing
             if step.verb == CREATE and isinstance(thing, Namespace):
                 ledger.namespaces[thing.name] = thing.of
@@ -218,7 +223,7 @@ class _Run:
         )
         try:
             now = self._observe(announced, wanted, old, target)
-            apply(self._kernel, make_plan(target, now), self._backend)
+            apply(self._kernel, make_plan(target, now), self._firewall)
             forget_left_behind(self._kernel.netlink, PortChange.towards(target.ports, now.ports))
             self._store.save((self._declared, announced), (self._declared, self._ledger))
             self._store.unmake()

@@ -8,6 +8,7 @@ read it from the host, and ``_plan`` compares the two.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -112,12 +113,17 @@ class Link:
     @property
     def index(self) -> int | None:
         """The interface index that a stacked link is born with, by which it is known: that alone it can't change."""
-        return 0x40000000 | int(self.owner[-12:], 16) & 0x3FFFFFFF if self.is_stacked else None
+        return 0x40000000 | int(self._tag, 16) & 0x3FFFFFFF if self.is_stacked else None
 
     @property
     def birth_name(self) -> str:
         """What it is called until it is in its container: older kernels look among the host's for its name."""
-        return "bw" + self.owner[-12:] if self.is_stacked else self.name
+        return f"bw{self._tag}" if self.is_stacked else self.name
+
+    @property
+    def _tag(self) -> str:
+        """Twelve hexadecimal digits for the mark, which may be any text: a container may have changed it."""
+        return hashlib.sha256(self.owner.encode(errors="surrogateescape")).hexdigest()[:12]
 
     @property
     def is_base(self) -> bool:

@@ -68,27 +68,21 @@ def _unused(state: State, name: str, machine_id: str) -> dict[str, Any]:
     """A predefined network that is no link on the host: the modes host and none, and a bridge not made yet."""
     is_bridge = name == PREDEFINED_BRIDGE
     containers = [] if is_bridge else [each for each in state.containers.values() if each.mode == name]
+    network = Network(
+        id=_ipam.predefined_id(machine_id, name),
+        name=name,
+        driver={"none": "null"}.get(name, name),
+        device=PREDEFINED_BRIDGE_DEVICE if is_bridge else "",
+        ipam=(),
+        created="",
+    )
     return {
-        "Name": name,
-        "Id": _ipam.predefined_id(machine_id, name),
-        "Created": "",
-        "Scope": "local",
-        "Driver": {"none": "null"}.get(name, name),
+        **_network(state, network),
         "EnableIPv4": True,
-        "EnableIPv6": False,
-        "IPAM": {"Driver": "default", "Options": {}, "Config": []},
-        "Internal": False,
-        "Attachable": False,
-        "Ingress": False,
-        "ConfigFrom": {"Network": ""},
-        "ConfigOnly": False,
         "Containers": {
             each.id: {"Name": each.name, "EndpointID": "", "MacAddress": "", "IPv4Address": "", "IPv6Address": ""}
             for each in containers
         },
-        "Options": {BRIDGE_NAME: PREDEFINED_BRIDGE_DEVICE} if is_bridge else {},
-        "Labels": {},
-        "Status": {"IPAM": {"Subnets": {}}},
     }
 
 

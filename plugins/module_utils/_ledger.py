@@ -31,5 +31,9 @@ class Ledger:
     sysctls: dict[SysctlKey, SavedSysctl] = field(default_factory=dict)
     pending: set[tuple[str, str, str, str]] = field(default_factory=set)
 
+    def unfinished(self, namespace: str) -> set[str]:
+        """The names of the links that an unfinished run set out to create there, and may not have come to mark."""
+        return {name for kind, where, name, _value in self.pending if (kind, where) == ("link", namespace)}
+
     def copy(self) -> Ledger:
         return Ledger(dict(self.namespaces), dict(self.sysctls), set(self.pending))

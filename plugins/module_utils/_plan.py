@@ -103,9 +103,10 @@ def make_plan(wanted: HostConfig, present: HostConfig) -> Plan:
     fresh = {link.key for step in created for link in (step.after, step.peer) if isinstance(link, Link)}
     gone = removed_names | {key for key in present.links if key[0] in reborn}
     sysctls = _sysctls(wanted, present, fresh, gone, reborn)
+    dark = _without_ipv6(wanted, sysctls)
     settings = [
-        *_addresses(wanted, present, fresh, gone, _without_ipv6(wanted, sysctls)),
-        *_routes(wanted, present, fresh, gone, _without_ipv6(wanted, sysctls)),
+        *_addresses(wanted, present, fresh, gone, dark),
+        *_routes(wanted, present, fresh, gone, dark),
     ]
     deaths, births = _namespaces(wanted, present)
     return Plan(
@@ -155,7 +156,6 @@ def _links(wanted: HostConfig, present: HostConfig) -> tuple[set[tuple[str, str]
     unlink = [Step(DELETE, before=present.links[key]) for key in _one_end_each(gone, present)]
     unlink.sort(key=lambda step: step.thing.is_base)
     create = [_creation(wanted.links[key], wanted) for key in _one_end_each(to_create, wanted)]
-    create.sort(key=lambda step: not step.thing.is_base)
     update = []
     for key, link in wanted.links.items():
         if key in to_create:

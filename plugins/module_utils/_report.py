@@ -88,7 +88,7 @@ def _concerned_by_rules(lines: Iterable[FirewallLine], before: State, after: Sta
     Those that name none, such as the jumps into our chains, are about all networks.
     """
     names: dict[str, set[tuple[str, str]]] = {}
-    guarded: dict[str, set[tuple[str, str]]] = {}  # the guard's are about how a container is on its networks
+    on_networks: dict[str, set[tuple[str, str]]] = {}
     for state in (before, after):
         for network in state.routed_networks():
             mac = bridge_mac(network.id)
@@ -100,12 +100,13 @@ def _concerned_by_rules(lines: Iterable[FirewallLine], before: State, after: Sta
             macs = [endpoint.mac] if endpoint.mac is not None else []
             addresses = (*endpoint.addresses, *endpoint.link_local, *map(link_local_address, macs))
             names.update((address, {container}) for address in addresses)
-            guarded.update((address, {("network", endpoint.network), container}) for address in addresses)
+            on_networks.update((address, {("network", endpoint.network), container}) for address in addresses)
             names.update((name, {("network", endpoint.network), container}) for name in (endpoint.host_link, *macs))
+    guarded = {**names, **on_networks}  # the guard's are about how a container is on its networks
     found: set[tuple[str, str]] = set()
     for line in lines:
         words = [*re.split("[_@]", line.place), *(word for each in SEPARATORS for word in re.split(each, line.text))]
-        meant = {**names, **guarded} if is_guards(line.place) else names
+        meant = guarded if is_guards(line.place) else names
         about = set().union(*(meant[word] for word in words if word in meant))
         found |= about or {("network", name) for name in after.networks}
     return found

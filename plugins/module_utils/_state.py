@@ -55,7 +55,8 @@ def lets_in_ports(network: Network) -> bool:
 
 @dataclass
 class State:
-    """Networks, containers, endpoints and port mappings.
+    """Networks, containers, endpoints and port mappings; and the backend that the firewall is made with, where
+    there is one.
 
     Intents work on a copy, so that the declared and the wanted state can be compared afterwards.
     """
@@ -65,6 +66,7 @@ class State:
     endpoints: Endpoints = field(default_factory=Endpoints)
     mappings: Mappings = field(default_factory=Mappings)
     serial: int = 0
+    firewall_backend: str = ""
 
     def copy(self) -> State:
         return State(
@@ -73,6 +75,7 @@ class State:
             Endpoints(self.endpoints),
             Mappings(self.mappings),
             self.serial,
+            self.firewall_backend,
         )
 
     def real_networks(self) -> list[Network]:

@@ -67,7 +67,7 @@ CREATE TRIGGER mapping_wildcard BEFORE INSERT ON mapping WHEN EXISTS (
       AND (instr(other.host_ip, ':') > 0) = (instr(NEW.host_ip, ':') > 0)
       AND (other.host_ip IN ('0.0.0.0', '::') OR NEW.host_ip IN ('0.0.0.0', '::'))
 ) BEGIN SELECT RAISE(ABORT, 'host port is published twice'); END;
-CREATE TABLE counter (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
+CREATE TABLE setting (name TEXT PRIMARY KEY, value NOT NULL);
 CREATE TABLE owned_namespace (name TEXT PRIMARY KEY, target TEXT);
 CREATE TABLE saved_sysctl (
     namespace TEXT NOT NULL, path TEXT NOT NULL, value TEXT NOT NULL, leader TEXT, PRIMARY KEY (namespace, path)
@@ -171,7 +171,7 @@ def _read(connection: sqlite3.Connection) -> tuple[State, Ledger]:
     addresses: dict[tuple[str, str], list[str]] = {}
     for row in every("SELECT * FROM address ORDER BY position"):
         addresses.setdefault((row["network"], row["container"]), []).append(row["address"])
-    counter = every("SELECT value FROM counter WHERE name = 'serial'").fetchone()
+    settings = {row["name"]: row["value"] for row in every("SELECT * FROM setting")}
     state = State(
         networks={row["name"]: _network(row, _blocks_of(row, blocks)) for row in every("SELECT * FROM network")},
         containers=Containers({row["name"]: _container(row) for row in every("SELECT * FROM container")}),
@@ -182,7 +182,7 @@ def _read(connection: sqlite3.Connection) -> tuple[State, Ledger]:
             }
         ),
         mappings=Mappings({mapping.key: mapping for mapping in map(_mapping, every("SELECT * FROM mapping"))}),
-        serial=counter["value"] if counter else 0,
+        **settings,
     )
     ledger = Ledger(
         namespaces={row["name"]: row["target"] for row in every("SELECT * FROM owned_namespace")},
@@ -395,7 +395,16 @@ TABLES = (
             (*m.key, m.container, m.container_port, m.random, m.network) for m in state.mappings.values()
         ],
     ),
-    Table("counter", 1, ("name", "value"), lambda state, _ledger: [("serial", state.serial)] if state.serial else []),
+    Table(
+        "setting",
+        1,
+        ("name", "value"),
+        lambda state, _ledger: [
+            (name, value)
+            for name, value in (("serial", state.serial), ("firewall_backend", state.firewall_backend))
+            if value
+        ],
+    ),
     Table("owned_namespace", 1, ("name", "target"), lambda _state, ledger: [*ledger.namespaces.items()]),
     Table(
         "saved_sysctl",

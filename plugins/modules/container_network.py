@@ -185,14 +185,6 @@ options:
         containers, which can't be seen.
       - Both drivers take C(com.docker.network.driver.mtu) and C(com.docker.network.container_iface_prefix) too.
     type: dict
-  enable_ipv4:
-    description: Give the network an IPv4 subnet; on for a new one.
-    type: bool
-  enable_ipv6:
-    description:
-      - Give the network an IPv6 subnet; on where O(ipam_config) has one.
-      - Without one there, a /64 of the host's own unique local prefix is chosen.
-    type: bool
   ipam_driver:
     description:
       - V(default), or V(null) for a network without addresses, that is layer 2 and nothing more.

@@ -28,14 +28,6 @@ options:
         O(ipam_config), O(driver_options) or O(labels) describe it.
     type: str
     default: bw0
-  enable_ipv4:
-    description: Give the network an IPv4 subnet; on for a new one.
-    type: bool
-  enable_ipv6:
-    description:
-      - Give the network an IPv6 subnet; on where O(ipam_config) has one.
-      - Without one there, a /64 of the host's own unique local prefix is chosen.
-    type: bool
   driver_options:
     description:
       - Options of the bridge, with Docker's keys.

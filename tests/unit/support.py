@@ -180,6 +180,7 @@ class Declaration:
     def _change(self, intent: Callable[[State, Facts], Any]) -> Any:
         state = self.state.copy()
         outcome = intent(state, self.facts)
+        state.firewall_backend = "iptables" if state.routed_networks() else ""
         self.state = state
         return outcome
 

@@ -19,13 +19,13 @@ from ansible_collections.bridgework.network.plugins.module_utils._conflicts impo
 from ansible_collections.bridgework.network.plugins.module_utils._errors import InUse, InvalidInput
 from ansible_collections.bridgework.network.plugins.module_utils._facts import Interface
 from ansible_collections.bridgework.network.plugins.module_utils._firewall import Firewall
-from ansible_collections.bridgework.network.plugins.module_utils._firewall.iptables import Iptables
 from ansible_collections.bridgework.network.plugins.module_utils._hostconfig import (
     HOST,
     HostConfig,
     Link,
     Route,
     Traits,
+    is_birth_name,
 )
 from ansible_collections.bridgework.network.plugins.module_utils._ledger import Ledger
 from ansible_collections.bridgework.network.plugins.module_utils._plan import Plan, make_plan
@@ -42,7 +42,7 @@ def host() -> Declaration:
 
 
 def held(host: Declaration) -> HostConfig:
-    return render(host.state, Ledger(), Firewall(Iptables()), Traits())
+    return render(host.state, Ledger(), Firewall(), Traits())
 
 
 def lan(host: Declaration, driver: str = "macvlan", name: str = "lan", **params: Any) -> HostConfig:
@@ -55,6 +55,14 @@ def lan(host: Declaration, driver: str = "macvlan", name: str = "lan", **params:
 def present(config: HostConfig, **changes: Any) -> HostConfig:
     """A host that holds all of it."""
     return replace(config, interfaces={"eth0": True}, **changes)
+
+
+def test_links_on_a_parent_have_an_index_and_a_name_to_be_born_with_whatever_their_mark() -> None:
+    links = [
+        Link("web", "eth0", "macvlan", owner, 1500, lower="eth0") for owner in ("bridgework endpoint 0123", "mine", "")
+    ]
+    assert all(0 < (link.index or 0) < 1 << 31 and is_birth_name(link.birth_name) for link in links)
+    assert len({link.index for link in links}) == len({link.birth_name for link in links}) == 3
 
 
 def steps(plan: Plan) -> list[tuple[str, tuple[str, str]]]:

@@ -16,7 +16,6 @@ from unit.support import Declaration, FakeFacts
 from ansible_collections.bridgework.network.plugins.module_utils._errors import BridgeworkError
 from ansible_collections.bridgework.network.plugins.module_utils._facts import Interface
 from ansible_collections.bridgework.network.plugins.module_utils._firewall import Firewall
-from ansible_collections.bridgework.network.plugins.module_utils._firewall.iptables import Iptables
 from ansible_collections.bridgework.network.plugins.module_utils._hostconfig import (
     HOST,
     Address,
@@ -40,7 +39,7 @@ def host() -> Declaration:
 
 
 def held(host: Declaration, **ledger: Any) -> HostConfig:
-    return render(host.state, Ledger(**ledger), Firewall(Iptables()), Traits())
+    return render(host.state, Ledger(**ledger), Firewall(), Traits())
 
 
 def blue(host: Declaration, **params: Any) -> HostConfig:

@@ -12,7 +12,6 @@ import pytest
 from unit.support import Declaration
 
 from ansible_collections.bridgework.network.plugins.module_utils._firewall import Firewall
-from ansible_collections.bridgework.network.plugins.module_utils._firewall.iptables import Iptables
 from ansible_collections.bridgework.network.plugins.module_utils._hostconfig import HostConfig, Traits
 from ansible_collections.bridgework.network.plugins.module_utils._ledger import Ledger
 from ansible_collections.bridgework.network.plugins.module_utils._plan import Plan, make_plan
@@ -41,7 +40,7 @@ def host() -> Declaration:
 
 
 def held(state: State) -> HostConfig:
-    return render(state, Ledger(), Firewall(Iptables()), Traits())
+    return render(state, Ledger(), Firewall(), Traits())
 
 
 def changed_lines(before: State, after: State, plan: Plan) -> list[str]:

@@ -16,16 +16,11 @@ class Ipvlan(OnParent):
     name = "ipvlan"
     mode_key = "ipvlan_mode"
     modes = (LAYER_2, "l3", "l3s")
+    mode_apart = LAYER_2
     no_sharing = "a parent has one mode: use that one, or choose another parent"
 
     def share(self, mode: str, other: str) -> bool:
         return mode == other
-
-    def uprooting(self, before: Network, after: Network) -> tuple[str, str, str] | None:
-        modes = (self.mode_of(before), self.mode_of(after))
-        if modes[0] != modes[1] and LAYER_2 in modes:
-            return (self.mode_key, *modes)
-        return super().uprooting(before, after)
 
     def gives_mac(self, network: Network) -> bool:
         return False

@@ -22,6 +22,7 @@ class Macvlan(OnParent):
     name = "macvlan"
     mode_key = "macvlan_mode"
     modes = ("bridge", "private", "vepa", PASSTHRU)
+    mode_apart = PASSTHRU
     no_sharing = "passthru needs a parent of its own: choose another parent or mode"
 
     def share(self, mode: str, other: str) -> bool:
@@ -37,12 +38,6 @@ class Macvlan(OnParent):
                 f"would cut the host off from {network.device}, where it has {', '.join(found.addresses)}",
                 "choose another parent or mode, or set force if that is meant",
             )
-
-    def uprooting(self, before: Network, after: Network) -> tuple[str, str, str] | None:
-        modes = (self.mode_of(before), self.mode_of(after))
-        if modes[0] != modes[1] and PASSTHRU in modes:
-            return (self.mode_key, *modes)
-        return super().uprooting(before, after)
 
     def capacity(self, network: Network) -> tuple[int, str] | None:
         if self.mode_of(network) == PASSTHRU:

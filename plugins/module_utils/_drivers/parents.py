@@ -31,11 +31,15 @@ STACKED = {"macvlan": "macvlan", "macvtap": "macvlan", "ipvlan": "ipvlan", "ipvt
 
 
 class OnParent:
-    """What all such drivers have in common; see ``Driver``. ``modes`` are those of the option ``mode_key``."""
+    """What all such drivers have in common; see ``Driver``.
+
+    ``modes`` are those of the option ``mode_key``; a change from or to ``mode_apart`` takes interfaces away.
+    """
 
     name: str
     mode_key: str
     modes: Sequence[str]
+    mode_apart: str
     no_sharing: str  # what to do where two modes do not go together
     is_routed = False
     many_subnets = True
@@ -70,6 +74,9 @@ class OnParent:
         return None
 
     def uprooting(self, before: Network, after: Network) -> tuple[str, str, str] | None:
+        modes = (self.mode_of(before), self.mode_of(after))
+        if modes[0] != modes[1] and self.mode_apart in modes:
+            return (self.mode_key, *modes)
         return (PARENT, before.device, after.device) if before.device != after.device else None
 
     def capacity(self, network: Network) -> tuple[int, str] | None:
@@ -115,8 +122,7 @@ class OnParent:
 
     def _refuse_others(self, state: State, subject: str, network: Network) -> None:
         """A parent has one driver, as the kernel has one receive handler for an interface, and modes that share it."""
-        others = (each for each in state.real_networks() if each.device == network.device and each.name != network.name)
-        for other in sorted(others, key=lambda each: each.name):
+        for other in _others_on(state, network.device, network):
             whose = f'network "{other.name}"'
             if other.driver == "bridge":
                 problem = f"is the bridge of {whose}"
@@ -169,7 +175,7 @@ def _on_parent(state: State, facts: Facts, subject: str, network: Network, prese
         _require_kind(facts, subject, PARENT, "(none)", "dummy")
         return replace(network, device=device, foreign_device=False)
     found = facts.interface(device)
-    shared = [each for each in state.real_networks() if each.device == device and each.name != network.name]
+    shared = _others_on(state, device, network)
     if shared:
         return replace(network, device=device, foreign_device=shared[0].foreign_device)
     if found is None:
@@ -180,6 +186,12 @@ def _on_parent(state: State, facts: Facts, subject: str, network: Network, prese
         _refuse_interface(subject, device, device, found)
         _refuse_stacked(subject, device, found)
     return replace(network, device=device, foreign_device=not is_made)
+
+
+def _others_on(state: State, device: str, network: Network) -> list[Network]:
+    """The other networks on a device, by name."""
+    others = (each for each in state.real_networks() if each.device == device and each.name != network.name)
+    return sorted(others, key=lambda each: each.name)
 
 
 def _interface_or_trunk(facts: Facts, device: str) -> Interface | None:

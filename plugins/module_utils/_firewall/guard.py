@@ -63,8 +63,11 @@ OLD_TYPES = {"type ipv6_addr": f"typeof {BYTES}", "type ifname . ipv6_addr": f"t
 class Guard:
     """The guard in the verbs of a backend."""
 
+    def owns(self, place: str) -> bool:
+        return is_guards(place)
+
     def require(self, lines: FirewallLines) -> None:
-        if TABLE in lines:
+        if lines:
             nft.require("firewall")
 
     def render(self, identities: Iterable[Identity]) -> FirewallLines:
@@ -77,8 +80,6 @@ class Guard:
         return {**_skeleton(sets), **{place: lines for place, lines in elements.items() if lines}}
 
     def observe(self, places: Collection[str] | None = None) -> FirewallLines:
-        if places is not None and not any(map(is_guards, places)):
-            return {}
         return _in_our_words(_from_old(nft.read(TABLE)))
 
     def apply(self, wanted: FirewallLines, present: FirewallLines) -> None:

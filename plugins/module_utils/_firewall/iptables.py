@@ -72,6 +72,12 @@ FAMILIES = (IPV4, IPV6)
 class Iptables:
     """The backend for iptables, whichever of its two kinds the host's commands are."""
 
+    def owns(self, place: str) -> bool:
+        return place.partition(" ")[0] in {family.name for family in FAMILIES}
+
+    def is_fitting(self) -> bool:
+        return True
+
     def require(self, lines: FirewallLines) -> None:
         for family in FAMILIES:
             if any(_family(place) == family.name for place in lines):

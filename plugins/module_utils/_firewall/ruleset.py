@@ -13,7 +13,8 @@ Every backend gives it this meaning, with connection tracking:
   network is protected.
 * A packet from a bridge never reaches the host's loopback addresses.
 * A published port leads to its target for everyone who addresses the host; one that is published on a loopback address
-  only for processes of the host itself.
+  only for processes of the host itself. One with ``sources`` leads there only for clients in these, and for processes
+  of the host itself; for others it is as if it were not published.
 * The source address changes only where replies would not come back: egress, a client on the target's own bridge, and
   a client on the host's loopback.
 
@@ -47,24 +48,32 @@ class NetworkRules:
 
 @dataclass(frozen=True)
 class PortRule:
-    """One published port. A wildcard ``host_ip`` stands for every address of the host in its family."""
+    """One published port. A wildcard ``host_ip`` stands for every address of the host in its family.
+
+    ``sources``: subnets that alone may ask for it, in CIDR form; everybody may where there are none.
+    """
 
     protocol: str
     host_ip: str
     host_port: int
     target_ip: str
     target_port: int
+    sources: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class DirectRule:
-    """A container's port that others may address directly: all, or those who come in by one of the links."""
+    """A container's port that others may address directly: all, or those who come in by one of the links.
+
+    ``sources`` as of a published port.
+    """
 
     protocol: str
     device: str
     target_ip: str
     target_port: int
     links: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -142,7 +142,7 @@ class BridgeSpec:
 def apply_bridge(state: State, facts: Facts, spec: BridgeSpec) -> list[Item]:
     """The bridge and the listed containers are as the spec says; containers not listed are left alone."""
     named = {name for each in spec.containers for name in (each.name, each.target) if name is not None}
-    facts.look_up({*state.containers, *named})
+    facts.look_up(named)
     if spec.state == "absent":
         return _remove_all(state, spec)
     leaving = [each for each in spec.containers if each.state == "absent"]

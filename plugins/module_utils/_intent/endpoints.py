@@ -142,7 +142,7 @@ def connect(state: State, facts: Facts, network: Network, spec: EndpointSpec) ->
 
 def _add(state: State, facts: Facts, network: Network, container: Container, spec: EndpointSpec) -> None:
     subject = f'network "{network.name}": endpoint of "{container.name}"'
-    refuse_crowd(state, subject, network, 1)
+    _refuse_crowd(state, subject, network, 1)
     serial = state.next_serial()
     identity = _endpoint_id(state, facts, network, container, serial)
     state.endpoints[(network.name, container.name)] = Endpoint(
@@ -287,14 +287,14 @@ def readdress(state: State, facts: Facts, network: Network) -> None:
 
 def refit(state: State, facts: Facts, network: Network) -> None:
     """Endpoints are as the network's driver has them, which may be another than it was."""
-    refuse_crowd(state, f'network "{network.name}"', network, 0)
+    _refuse_crowd(state, f'network "{network.name}"', network, 0)
     for endpoint in state.endpoints_on(network.name):
         if (endpoint.mac is not None) != driver_of(network).gives_mac(network):
             mac = _derived_mac(state, facts, network, endpoint.container)
             state.endpoints[(network.name, endpoint.container)] = replace(endpoint, mac=mac)
 
 
-def refuse_crowd(state: State, subject: str, network: Network, more: int) -> None:
+def _refuse_crowd(state: State, subject: str, network: Network, more: int) -> None:
     """With so many more, the network has no more endpoints than its driver takes."""
     bound = driver_of(network).capacity(network)
     if bound is not None and state.endpoints.count_at(("network", network.name)) + more > bound[0]:

@@ -110,7 +110,7 @@ def _names(subject: str, option: str, values: Sequence[str]) -> tuple[str, ...]:
 
 def apply_networks(state: State, facts: Facts, specs: Sequence[NetworkSpec]) -> list[Item]:
     """All networks are as their specs say. One that can't be removed is reported and doesn't stop the others."""
-    facts.look_up({*state.containers, *(name for spec in specs for name in spec.containers)})
+    facts.look_up(name for spec in specs for name in spec.containers)
     specs = [_by_name(state, spec) for spec in specs]
     _refuse_repeats("network", "networks", [spec.name for spec in specs])
     guessed = {spec.name for spec in specs if is_guessed(state, facts, spec)}
@@ -345,8 +345,6 @@ def _with_present(existing: Network, spec: NetworkSpec) -> NetworkSpec:
         ipam_options=existing.ipam_options if spec.ipam_options is None else spec.ipam_options,
         driver_options=_as_given(existing.options, spec.driver_options),
         ipam_config=with_kept(f'network "{existing.name}"', spec, existing),
-        internal=existing.internal if spec.internal is None else spec.internal,
-        attachable=existing.attachable if spec.attachable is None else spec.attachable,
         labels=_as_given(existing.labels, spec.labels),
     )
 

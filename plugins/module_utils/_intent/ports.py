@@ -75,7 +75,7 @@ class MappingSpec:
 
 def apply_mappings(state: State, facts: Facts, specs: Sequence[MappingSpec]) -> list[Item]:
     """The containers' ports are published as the specs say."""
-    facts.look_up({*state.containers, *(spec.container for spec in specs)})
+    facts.look_up(spec.container for spec in specs)
     ports = _PortTable(state, facts)
     specs = [_bound(state, spec) for spec in specs]
     # What goes makes room for what comes.

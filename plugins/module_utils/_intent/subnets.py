@@ -24,8 +24,7 @@ Config = Mapping[str, Any]  # one of ipam_config, without the keys that were lef
 
 def first_blocks(state: State, facts: Facts, subject: str, spec: NetworkSpec, driver: Driver) -> tuple[IpamBlock, ...]:
     """The blocks of a network that is new. IPv4 is on unless it is switched off, IPv6 where it is asked for."""
-    configs = by_family(subject, spec)
-    _refuse_many(subject, spec, driver, configs)
+    configs = _asked(subject, spec, driver)
     if spec.ipam_driver == "null":
         _refuse_addresses(subject, configs, spec)
         return ()
@@ -41,8 +40,7 @@ def updated_blocks(
     state: State, facts: Facts, subject: str, existing: Network, spec: NetworkSpec, driver: Driver
 ) -> tuple[IpamBlock, ...]:
     """The present blocks with the given keys changed; another subnet starts from a clean sheet."""
-    configs = by_family(subject, spec)
-    _refuse_many(subject, spec, driver, configs)
+    configs = _asked(subject, spec, driver)
     if existing.ipam_driver == "null":
         _refuse_addresses(subject, configs, spec)
         return ()
@@ -75,7 +73,9 @@ def _named_by(subject: str, config: Config, present: Sequence[IpamBlock]) -> Ipa
     return next((block for block in present if block.subnet == subnet), None)
 
 
-def _refuse_many(subject: str, spec: NetworkSpec, driver: Driver, configs: Mapping[int, Sequence[Config]]) -> None:
+def _asked(subject: str, spec: NetworkSpec, driver: Driver) -> dict[int, list[Config]]:
+    """The blocks that were asked for, as many of a family as the driver takes."""
+    configs = by_family(subject, spec)
     for version, given in configs.items():
         if len(given) > 1 and not driver.many_subnets:
             raise InvalidInput(
@@ -85,6 +85,7 @@ def _refuse_many(subject: str, spec: NetworkSpec, driver: Driver, configs: Mappi
                 f"has several blocks of IPv{version}, and a {driver.name} takes one subnet a family",
                 "keep one, and make a network for each of the others",
             )
+    return configs
 
 
 def _refuse_addresses(subject: str, configs: Mapping[int, Sequence[Config]], spec: NetworkSpec) -> None:

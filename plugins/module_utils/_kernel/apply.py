@@ -13,12 +13,12 @@ from . import Kernel
 from .announce import announce
 
 
-def apply(kernel: Kernel, plan: Plan, backend: Firewall) -> None:
+def apply(kernel: Kernel, plan: Plan, firewall: Firewall) -> None:
     """The host holds what the plan leads to."""
     for step in (*plan.unlink, *plan.namespaces):
         carry_out(kernel, step)
     if plan.firewall is not None:
-        swap(backend, plan.firewall)
+        swap(firewall, plan.firewall)
     for step in plan.links:
         carry_out(kernel, step)
     sysctls = [step.thing for step in plan.settings if isinstance(step.thing, Sysctl)]
@@ -29,8 +29,8 @@ def apply(kernel: Kernel, plan: Plan, backend: Firewall) -> None:
     announce(kernel.namespaces, (*plan.links, *plan.settings))
 
 
-def swap(backend: Firewall, firewall: FirewallSwap) -> None:
-    backend.apply(firewall.after, firewall.before)
+def swap(firewall: Firewall, lines: FirewallSwap) -> None:
+    firewall.apply(lines.after, lines.before)
 
 
 def carry_out(kernel: Kernel, step: Step) -> None:

@@ -14,7 +14,7 @@ from .._facts import Interface, Listener
 from .._hostconfig import HOST, OWNER_PREFIX, Route
 from .._ledger import Ledger
 from . import Kernel, sockets
-from .netlink import mark_of, read_link
+from .netlink import mark_of, names_of, read_link
 from .sysctl import has_ipv6
 
 ARPHRD_ETHER = 1  # include/uapi/linux/if_arp.h
@@ -29,7 +29,7 @@ class HostFacts:
         self._netlink = kernel.netlink
         self._sysctls = kernel.sysctls
         # A run that was killed may not have come to mark them.
-        self._unmarked = {(row[1], row[2]) for row in ledger.pending if row[0] == "link"}
+        self._unfinished = ledger.unfinished(HOST)
         self.check_mode = check_mode
         self.machine_id = _first_line("/etc/machine-id")
         self.now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
@@ -54,12 +54,16 @@ class HostFacts:
     @cache  # noqa: B019
     def _interfaces(self) -> dict[str, Interface]:
         messages = self._netlink.links(HOST)
-        names = {message["index"]: message.get_attr("IFLA_IFNAME") for message in messages}
-        addresses = self._netlink.addresses(HOST, names)
+        names = names_of(messages)
+        addresses: dict[str, list[str]] = {}
+        for one in self._netlink.addresses(HOST, names):
+            each = ip_interface(one.address)
+            if not each.is_link_local:
+                addresses.setdefault(one.link, []).append(str(each.ip))
         found = {}
         for message in messages:
             _index, lower, link = read_link(HOST, message, names)
-            if not link.marked and (HOST, link.name) in self._unmarked:
+            if not link.marked and link.name in self._unfinished:
                 continue  # it is made anew
             is_near = link.kind != "veth" and message.get_attr("IFLA_LINK_NETNSID") is None
             found[link.name] = Interface(
@@ -72,11 +76,7 @@ class HostFacts:
                 lower=names.get(lower) if is_near else None,
                 variant=link.variant,
                 is_ethernet=message["ifi_type"] == ARPHRD_ETHER,
-                addresses=tuple(
-                    str(each.ip)
-                    for each in (ip_interface(one.address) for one in addresses if one.link == link.name)
-                    if not each.is_link_local
-                ),
+                addresses=tuple(addresses.get(link.name, ())),
             )
         return found
 
@@ -133,7 +133,7 @@ class HostFacts:
         if not self.has_namespace(container):
             return []
         messages = self._netlink.links(container)
-        names = {message["index"]: message.get_attr("IFLA_IFNAME") for message in messages}
+        names = names_of(messages)
         return self._netlink.routes(container, names)
 
     def to_utc(self, local: datetime.datetime) -> datetime.datetime:
@@ -152,9 +152,8 @@ class HostFacts:
         if self._namespaces.inode(container) in (None, self._namespaces.inode(HOST)):
             return set()
         foreign = [link for link in self._netlink.links(container) if not _is_ours(link)]
-        unfinished = {name for namespace, name in self._unmarked if namespace == HOST}
-        messages = self._netlink.links(HOST) if foreign and unfinished else ()
-        ends = {each["index"] for each in messages if each.get_attr("IFLA_IFNAME") in unfinished}
+        names = names_of(self._netlink.links(HOST)) if foreign and self._unfinished else {}
+        ends = {index for index, name in names.items() if name in self._unfinished}
         return {link.get_attr("IFLA_IFNAME") for link in foreign if link.get_attr("IFLA_LINK") not in ends}
 
     def sysctl_faults(self, values: Mapping[str, str]) -> Mapping[str, str]:

@@ -16,7 +16,7 @@ from typing import Union
 
 from .runtimes import NotFound, Runtimes
 
-NEWNET = 0x40000000  # CLONE_NEWNET, include/uapi/linux/sched.h
+CLONE_NEWNET = 0x40000000  # include/uapi/linux/sched.h
 NS_GET_NSTYPE = 0xB703  # include/uapi/linux/nsfs.h
 MOST_LINKS = 40  # MAXSYMLINKS of the kernel, include/linux/namei.h
 ATTEMPTS = 3
@@ -130,7 +130,7 @@ class Foreign:
             descriptor = os.open(f"/proc/self/fd/{found}", os.O_RDONLY | os.O_CLOEXEC)
         finally:
             os.close(found)
-        if fcntl.ioctl(descriptor, NS_GET_NSTYPE) == NEWNET:
+        if fcntl.ioctl(descriptor, NS_GET_NSTYPE) == CLONE_NEWNET:
             return descriptor
         os.close(descriptor)
         return None

@@ -17,13 +17,12 @@ from contextlib import contextmanager, suppress
 from .._errors import KernelError
 from .._hostconfig import HOST
 from .._model import is_reference
-from .foreign import Foreign, Found
+from .foreign import CLONE_NEWNET, Foreign, Found
 
 DIRECTORY = "/run/netns"
 OWN = "/proc/thread-self/ns/net"
 
-# include/uapi/linux/sched.h, include/uapi/linux/mount.h, umount(2)
-CLONE_NEWNET = 0x40000000
+# include/uapi/linux/mount.h, umount(2)
 MS_BIND, MS_REC, MS_SHARED = 0x1000, 0x4000, 0x100000
 MNT_DETACH, UMOUNT_NOFOLLOW = 2, 8
 

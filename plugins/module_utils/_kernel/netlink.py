@@ -81,7 +81,7 @@ class Netlink:
 
         Each as the destination in CIDR form and whether the host reaches it directly, without a gateway.
         """
-        names = {message["index"]: message.get_attr("IFLA_IFNAME") for message in self.links(namespace)}
+        names = names_of(self.links(namespace))
         found = []
         for message in self._main_table(namespace):
             destination, link = _destination(message), names.get(message.get_attr("RTA_OIF"))
@@ -374,6 +374,11 @@ def _group_mask(info: Any) -> int:
     """The groups of IEEE 802.1D that a bridge forwards."""
     data = info.get_attr("IFLA_INFO_DATA")
     return (data.get_attr("IFLA_BR_GROUP_FWD_MASK") if data else None) or 0
+
+
+def names_of(links: Iterable[Any]) -> dict[int, str]:
+    """The names of links, by index."""
+    return {message["index"]: message.get_attr("IFLA_IFNAME") for message in links}
 
 
 def mark_of(message: Any) -> str:

@@ -24,7 +24,7 @@ from .._hostconfig import (
 from .._ledger import Ledger
 from .._model import is_reference
 from . import Kernel
-from .netlink import other_names, read_link
+from .netlink import names_of, other_names, read_link
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ class _Seen:
     loopback_up: dict[str, bool] = field(default_factory=dict)
 
 
-def observe(kernel: Kernel, scope: Scope, backend: Firewall) -> HostConfig:
+def observe(kernel: Kernel, scope: Scope, firewall: Firewall) -> HostConfig:
     """The host's configuration within the scope."""
     inodes = {name: kernel.namespaces.inode(name) for name in (HOST, *scope.namespaces)}
     absent = _absent(kernel, scope, inodes)
@@ -142,7 +142,7 @@ def observe(kernel: Kernel, scope: Scope, backend: Firewall) -> HostConfig:
     seen = _Seen()
     for namespace in looked_into:
         _look_into(kernel, scope, namespace, seen)
-    firewall = backend.observe(scope.firewall)
+    lines = firewall.observe(scope.firewall)
     return HostConfig(
         namespaces={
             name: Namespace(
@@ -155,8 +155,8 @@ def observe(kernel: Kernel, scope: Scope, backend: Firewall) -> HostConfig:
         routes=scope.routes.intersection(seen.routes),
         foreign_routes=frozenset(seen.foreign_routes),
         sysctls=_sysctls(kernel, scope, set(looked_into)),
-        firewall=firewall,
-        ports=backend.published(firewall),
+        firewall=lines,
+        ports=firewall.published(lines),
         interfaces=seen.is_up,
         absent=absent,
     )
@@ -202,7 +202,7 @@ def _loopback_up(scope: Scope, seen: _Seen, name: str) -> bool:
 
 def _look_into(kernel: Kernel, scope: Scope, namespace: str, seen: _Seen) -> None:
     messages = kernel.netlink.links(namespace)
-    names = {message["index"]: message.get_attr("IFLA_IFNAME") for message in messages}
+    names = names_of(messages)
     links: dict[int, tuple[int, Link]] = {}
     if namespace == HOST:
         seen.interfaces = names
@@ -252,7 +252,7 @@ def _joined(scope: Scope, seen: _Seen, index: int, peer_index: int, inner: Link)
     # Its own mark counts only where nothing else says whose end it is: a container may forge it.
     if scope.homes.get(outer.owner, inner.namespace) != inner.namespace:
         return inner
-    if outer.owner not in (*scope.homes, UNFINISHED, inner.owner):
+    if outer.owner not in scope.homes and outer.owner not in (UNFINISHED, inner.owner):
         return inner
     if outer.owned:
         seen.links[HOST][peer_index] = (its_peer, replace(outer, peer=inner.key))

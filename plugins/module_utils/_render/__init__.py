@@ -14,7 +14,7 @@ from .links import render_links
 from .sysctls import render_owed, render_sysctls
 
 
-def render(state: State, ledger: Ledger, backend: Firewall, traits: Traits) -> HostConfig:
+def render(state: State, ledger: Ledger, firewall: Firewall, traits: Traits) -> HostConfig:
     """Everything that the declared state asks of the host; what the ledger owes the host is asked for too."""
     links = render_links(state)
     sysctls = render_sysctls(state, ledger, traits, links.sysctls)
@@ -26,6 +26,6 @@ def render(state: State, ledger: Ledger, backend: Firewall, traits: Traits) -> H
         routes=frozenset(links.routes),
         sysctls=sysctls,
         owed=render_owed(state, ledger, traits, sysctls),
-        firewall=backend.render(rulesets, render_identities(state)),
+        firewall=firewall.render(state.firewall_backend, rulesets, render_identities(state)),
         ports=frozenset(port for ruleset in rulesets for port in ruleset.ports),
     )
