@@ -128,10 +128,12 @@ class _Run:
             plan = make_plan(target, present)
             problems = [*left.values(), *(each.problem for each in waiting)]
             result = Result(self._declared, state, plan, outcome, _warnings(items, problems))
-            if check_mode or not (result.changed or self._is_owed(state, target)):
+            if check_mode:
                 return result
             try:
-                self._carry_out(result, target, old, present, left)
+                if result.changed or self._is_owed(state, target):
+                    self._carry_out(result, target, old, present, left)
+                self._firewall.remember(target.firewall)
                 return result
             except KernelError as error:
                 # What goes wrong in a container is its own; others get what they asked for.
@@ -147,8 +149,8 @@ class _Run:
     def _render(self, state: State) -> HostConfig:
         return render(state, self._ledger, self._firewall, self._traits)
 
-    def _observe(self, ledger: Ledger, wanted: HostConfig, *others: HostConfig) -> HostConfig:
-        return observe(self._kernel, Scope.of(ledger, wanted, *others), self._firewall)
+    def _observe(self, ledger: Ledger, wanted: HostConfig, old: HostConfig, *others: HostConfig) -> HostConfig:
+        return observe(self._kernel, Scope.of(ledger, wanted, old, *others), self._firewall, expected=old)
 
     def _carry_out(
         self, result: Result, wanted: HostConfig, old: HostConfig, present: HostConfig, left: Mapping[str, str]

@@ -10,6 +10,7 @@ from typing import Protocol
 from .._hostconfig import FirewallLines
 from .guard import Guard
 from .iptables import Iptables
+from .memory import Generation, Memory, read_generation
 from .nftables import Nftables
 from .ruleset import Identity, PortRule, Ruleset
 
@@ -29,8 +30,14 @@ class Part(Protocol):
     def observe(self, places: Collection[str] | None = None) -> FirewallLines:
         """Our lines that the host holds now; ``places`` are where there may be some, None stands for everywhere."""
 
-    def apply(self, wanted: FirewallLines, present: FirewallLines) -> None:
-        """Swap what is present for what is wanted, in one transaction; nothing where any of it is refused."""
+    def apply(self, wanted: FirewallLines, present: FirewallLines) -> int | None:
+        """Swap what is present for what is wanted; nothing where any of it is refused.
+
+        Returns by how many that raised the generation of the kernel's rule set; None where its lines are in none.
+        """
+
+    def is_counted(self) -> bool:
+        """Whether the generation of the kernel's rule set tells of changes to its lines."""
 
 
 class Backend(Part, Protocol):
@@ -52,6 +59,8 @@ class Firewall:
     def __init__(self) -> None:
         self._backends: dict[str, Backend] = {"iptables": Iptables(), "nftables": Nftables()}
         self._guard = Guard()
+        self._memory = Memory()
+        self._generation: Generation | None = None  # of what was observed or applied
 
     @property
     def _parts(self) -> tuple[Part, ...]:
@@ -71,7 +80,11 @@ class Firewall:
         """The lines of the backend with that name, and of the guard; without a name there is nothing to guard."""
         return {**self._backends[name].render(rulesets), **self._guard.render(identities)} if name else {}
 
-    def observe(self, places: Collection[str] | None = None) -> FirewallLines:
+    def observe(self, places: Collection[str] | None, expected: FirewallLines) -> FirewallLines:
+        """Our lines that the host holds now, as a part does; those expected where nobody can have changed them."""
+        self._generation = read_generation()
+        if places is not None and self._is_remembered(expected):
+            return expected
         found: dict[str, tuple[str, ...]] = {}
         for part in self._parts:
             its = None if places is None else [place for place in places if part.owns(place)]
@@ -90,7 +103,23 @@ class Firewall:
         parts = [(part, _of(part, wanted), _of(part, present)) for part in self._parts]
         for part, after, before in sorted(parts, key=lambda each: not each[1]):
             if after != before:
-                part.apply(after, before)
+                self._count(part.apply(after, before))
+
+    def remember(self, lines: FirewallLines) -> None:
+        """These are what the host holds after all that was observed and applied, if nobody else was at work."""
+        is_known = self._generation is not None and self._is_counted(lines) and not self._is_remembered(lines)
+        if is_known and read_generation() == self._generation:
+            self._memory.keep(self._generation, lines)
+
+    def _is_remembered(self, lines: FirewallLines) -> bool:
+        return self._generation is not None and self._is_counted(lines) and self._memory.holds(self._generation, lines)
+
+    def _count(self, transactions: int | None) -> None:
+        known = self._generation is not None and transactions is not None
+        self._generation = self._generation._replace(number=self._generation.number + transactions) if known else None
+
+    def _is_counted(self, lines: FirewallLines) -> bool:
+        return all(part.is_counted() for part in self._parts if any(map(part.owns, lines)))
 
 
 def _of(part: Part, lines: FirewallLines) -> FirewallLines:

@@ -82,9 +82,13 @@ class Guard:
     def observe(self, places: Collection[str] | None = None) -> FirewallLines:
         return _in_our_words(_from_old(nft.read(TABLE)))
 
-    def apply(self, wanted: FirewallLines, present: FirewallLines) -> None:
+    def apply(self, wanted: FirewallLines, present: FirewallLines) -> int:
         """Put what is wanted in the place of whatever there is."""
         _load(wanted)
+        return 1
+
+    def is_counted(self) -> bool:
+        return True
 
 
 def is_guards(place: str) -> bool:

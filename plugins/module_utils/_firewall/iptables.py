@@ -72,6 +72,9 @@ FAMILIES = (IPV4, IPV6)
 class Iptables:
     """The backend for iptables, whichever of its two kinds the host's commands are."""
 
+    def __init__(self) -> None:
+        self._is_legacy = False  # as far as the commands have said
+
     def owns(self, place: str) -> bool:
         return place.partition(" ")[0] in {family.name for family in FAMILIES}
 
@@ -97,7 +100,9 @@ class Iptables:
             # Most hosts have no network with IPv6, and need not start another process to know.
             is_in_use = places is None or family is IPV4 or any(_family(place) == family.name for place in places)
             if path is not None and is_in_use:
-                found.update(parse(family.name, _run([path], "")))
+                saved = _run([path], "")
+                self._is_legacy |= saved.startswith("#") and "(nf_tables)" not in saved.partition("\n")[0]
+                found.update(parse(family.name, saved))
         return found
 
     def published(self, lines: FirewallLines) -> frozenset[PortRule]:
@@ -108,7 +113,13 @@ class Iptables:
                 found |= {_published(family, rule) for rule in filter(None, map(PORT.fullmatch, rules))}
         return frozenset(found)
 
-    def apply(self, wanted: FirewallLines, present: FirewallLines) -> None:
+    def is_counted(self) -> bool:
+        """The rules of the older kind are not nf_tables'."""
+        return not self._is_legacy and all(
+            "nft" in os.path.basename(os.path.realpath(find(family.save) or "nft")) for family in FAMILIES
+        )
+
+    def apply(self, wanted: FirewallLines, present: FirewallLines) -> int | None:
         scripts = []
         for family in FAMILIES:
             script = transaction(_of(family, wanted), _of(family, present))
@@ -120,6 +131,8 @@ class Iptables:
             _run([*command, "--test"], script)
         for command, script in scripts:
             _run(command, script)
+        # A transaction a table.
+        return sum(script.count("\nCOMMIT\n") for _command, script in scripts) if self.is_counted() else None
 
 
 def _places(family: Family, ruleset: Ruleset) -> dict[str, tuple[str, ...]]:

@@ -36,5 +36,9 @@ class Nftables:
     def published(self, lines: FirewallLines) -> frozenset[PortRule]:
         return frozenset()
 
-    def apply(self, wanted: FirewallLines, present: FirewallLines) -> None:
+    def apply(self, wanted: FirewallLines, present: FirewallLines) -> int:
         nft.load(nft.replacement(TABLE, wanted))
+        return 1
+
+    def is_counted(self) -> bool:
+        return True

@@ -127,8 +127,8 @@ class _Seen:
     loopback_up: dict[str, bool] = field(default_factory=dict)
 
 
-def observe(kernel: Kernel, scope: Scope, firewall: Firewall) -> HostConfig:
-    """The host's configuration within the scope."""
+def observe(kernel: Kernel, scope: Scope, firewall: Firewall, expected: HostConfig) -> HostConfig:
+    """The host's configuration within the scope. ``expected``: what it must hold if nobody has changed it."""
     inodes = {name: kernel.namespaces.inode(name) for name in (HOST, *scope.namespaces)}
     absent = _absent(kernel, scope, inodes)
     behind = {
@@ -142,7 +142,7 @@ def observe(kernel: Kernel, scope: Scope, firewall: Firewall) -> HostConfig:
     seen = _Seen()
     for namespace in looked_into:
         _look_into(kernel, scope, namespace, seen)
-    lines = firewall.observe(scope.firewall)
+    lines = firewall.observe(scope.firewall, expected.firewall)
     return HostConfig(
         namespaces={
             name: Namespace(
@@ -156,7 +156,7 @@ def observe(kernel: Kernel, scope: Scope, firewall: Firewall) -> HostConfig:
         foreign_routes=frozenset(seen.foreign_routes),
         sysctls=_sysctls(kernel, scope, set(looked_into)),
         firewall=lines,
-        ports=firewall.published(lines),
+        ports=expected.ports if lines is expected.firewall else firewall.published(lines),
         interfaces=seen.is_up,
         absent=absent,
     )
