@@ -127,7 +127,8 @@ class _Run:
             target = left_alone(needed, present, left) if left else needed
             plan = make_plan(target, present)
             problems = [*left.values(), *(each.problem for each in waiting)]
-            result = Result(self._declared, state, plan, outcome, _warnings(items, problems))
+            warnings = (*_warnings(items, problems), *self._objections(state))
+            result = Result(self._declared, state, plan, outcome, warnings)
             if check_mode:
                 return result
             try:
@@ -140,6 +141,11 @@ class _Run:
                 if not error.container or error.container in left or is_about(error.container):
                     raise
                 left[error.container] = str(error)
+
+    def _objections(self, state: State) -> list[str]:
+        """What others have against our traffic."""
+        devices = {each.device: each.versions for each in state.routed_networks() if not each.internal}
+        return self._firewall.objections(state.firewall_backend, devices)
 
     def _is_owed(self, state: State, wanted: HostConfig) -> bool:
         """Whether a run that was killed has left claims in the ledger that nothing stands behind any more."""

@@ -9,7 +9,7 @@ import json
 import re
 
 import pytest
-from kernel.support import HOST, REMOTE, Managed, bare, same
+from kernel.support import HOST, PEER, REMOTE, Managed, bare, same, warnings_of
 
 from lab import Lab
 
@@ -154,6 +154,36 @@ def test_ours_works_where_others_drop_what_is_forwarded(lab: Lab, inhabited: Man
     assert inhabited.host.ping(REMOTE, netns="web")
     with inhabited.host.serve("tcp", 8080, netns="web"):
         assert lab.remote.ask("tcp", HOST, 8000)
+
+
+FIREWALLD = """
+table inet firewalld {
+    chain filter_FORWARD {
+        type filter hook forward priority 10; policy accept;
+        ct state established,related accept
+        ct status dnat accept
+        reject with icmpx admin-prohibited
+    }
+}
+"""
+
+
+def test_what_others_stop_is_said_with_the_remedy(lab: Lab, managed: Managed) -> None:
+    lab.peer.serve("tcp", 7000)
+    managed.host.run("nft", "-f", "-", input=FIREWALLD)
+    network = {"name": "front", "connected": ["web"], "driver_options": {"com.docker.network.bridge.name": "front0"}}
+    warning = (
+        'firewall: chain filter_FORWARD of the table inet firewalld ends in "reject with icmpx admin-prohibited", '
+        "which stops what is to pass front0; see to it with: firewall-cmd --permanent --zone=trusted "
+        "--add-interface=front0 && firewall-cmd --reload"
+    )
+    assert warnings_of(managed.container_network(**network)) == [warning]
+    assert warnings_of(managed.container_network(**network)) == [warning], "also where nothing is read any more"
+    assert not managed.host.ask("tcp", PEER, 7000, netns="web")
+    # What that command leads to.
+    managed.sh("nft 'insert rule inet firewalld filter_FORWARD iifname front0 accept'")
+    assert warnings_of(managed.container_network(**network)) == []
+    assert managed.host.ask("tcp", PEER, 7000, netns="web")
 
 
 def test_rules_that_others_add_later_stay(inhabited: Managed) -> None:

@@ -4,13 +4,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Protocol
 
 from .._hostconfig import FirewallLines
 from .guard import Guard
 from .iptables import Iptables
 from .memory import Generation, Memory, read_generation
+from .neighbours import Barrier, objections, read_barriers
 from .nftables import Nftables
 from .ruleset import Identity, PortRule, Ruleset
 
@@ -43,6 +44,8 @@ class Part(Protocol):
 class Backend(Part, Protocol):
     """One dialect of the firewall."""
 
+    stands_before: Collection[tuple[str, str]]  # tables and chains of others in which its rules come first
+
     def render(self, rulesets: Iterable[Ruleset]) -> FirewallLines:
         """The lines that the host must hold, as the backend reads them back. Pure."""
 
@@ -61,6 +64,7 @@ class Firewall:
         self._guard = Guard()
         self._memory = Memory()
         self._generation: Generation | None = None  # of what was observed or applied
+        self._barriers: list[Barrier] | None = None
 
     @property
     def _parts(self) -> tuple[Part, ...]:
@@ -83,7 +87,8 @@ class Firewall:
     def observe(self, places: Collection[str] | None, expected: FirewallLines) -> FirewallLines:
         """Our lines that the host holds now, as a part does; those expected where nobody can have changed them."""
         self._generation = read_generation()
-        if places is not None and self._is_remembered(expected):
+        self._barriers = None if places is None else self._recall(expected)
+        if self._barriers is not None:
             return expected
         found: dict[str, tuple[str, ...]] = {}
         for part in self._parts:
@@ -91,6 +96,16 @@ class Firewall:
             if its is None or its:
                 found.update(part.observe(its))
         return found
+
+    def objections(self, name: str, devices: Mapping[str, Iterable[int]]) -> list[str]:
+        """What in others' rules is going to stop what the backend with that name lets through, a line each.
+
+        ``devices``: bridges that forward, with their families.
+        """
+        if self._barriers is None:
+            self._barriers = read_barriers() if devices else []
+        ahead = self._backends[name].stands_before if name else ()
+        return objections((each for each in self._barriers if each[:2] not in ahead), devices)
 
     def published(self, lines: FirewallLines) -> frozenset[PortRule]:
         return frozenset().union(*(each.published(_of(each, lines)) for each in self._backends.values()))
@@ -107,12 +122,16 @@ class Firewall:
 
     def remember(self, lines: FirewallLines) -> None:
         """These are what the host holds after all that was observed and applied, if nobody else was at work."""
-        is_known = self._generation is not None and self._is_counted(lines) and not self._is_remembered(lines)
-        if is_known and read_generation() == self._generation:
-            self._memory.keep(self._generation, lines)
+        if self._barriers is None or self._recall(lines) is not None or not self._is_counted(lines):
+            return
+        if self._generation is not None and read_generation() == self._generation:
+            self._memory.keep(self._generation, lines, self._barriers)
 
-    def _is_remembered(self, lines: FirewallLines) -> bool:
-        return self._generation is not None and self._is_counted(lines) and self._memory.holds(self._generation, lines)
+    def _recall(self, lines: FirewallLines) -> list[Barrier] | None:
+        if self._generation is None or not self._is_counted(lines):
+            return None
+        found = self._memory.recall(self._generation, lines)
+        return None if found is None else [Barrier(*each) for each in found]
 
     def _count(self, transactions: int | None) -> None:
         known = self._generation is not None and transactions is not None

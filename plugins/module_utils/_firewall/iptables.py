@@ -72,6 +72,8 @@ FAMILIES = (IPV4, IPV6)
 class Iptables:
     """The backend for iptables, whichever of its two kinds the host's commands are."""
 
+    stands_before = frozenset((f"{family.name} filter", "FORWARD") for family in FAMILIES)
+
     def __init__(self) -> None:
         self._is_legacy = False  # as far as the commands have said
 

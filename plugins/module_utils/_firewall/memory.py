@@ -10,12 +10,13 @@ others. Source: NFT_MSG_GETGEN in include/uapi/linux/netfilter/nf_tables.h.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import socket
 import struct
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 PATH = "/run/bridgework/firewall"
 
@@ -44,20 +45,21 @@ class Memory:
     def __init__(self, path: str = PATH) -> None:
         self._path = path
 
-    def holds(self, generation: Generation, lines: Mapping[str, tuple[str, ...]]) -> bool:
-        """Whether these lines were there at that generation."""
+    def recall(self, generation: Generation, lines: Mapping[str, tuple[str, ...]]) -> Any:
+        """What was kept with these lines at that generation; None where it was others."""
         try:
-            with open(self._path, encoding="ascii", errors="replace") as file:
-                return file.read() == _entry(generation, lines)
-        except OSError:
-            return False
+            with open(self._path, encoding="utf-8") as file:
+                found = json.load(file)
+            return found["beside"] if found["rules"] == _digest(generation, lines) else None
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
 
-    def keep(self, generation: Generation, lines: Mapping[str, tuple[str, ...]]) -> None:
-        """Lines that are there. Without a file that can be written, they are read again next time."""
+    def keep(self, generation: Generation, lines: Mapping[str, tuple[str, ...]], beside: Any) -> None:
+        """Lines that are there, and what else was found. Where that can't be written, all is read again next time."""
         new = f"{self._path}.new"
         with suppress(OSError):
-            with open(new, "w", encoding="ascii") as file:
-                file.write(_entry(generation, lines))
+            with open(new, "w", encoding="utf-8") as file:
+                json.dump({"rules": _digest(generation, lines), "beside": beside}, file)
             os.replace(new, self._path)
 
 
@@ -94,8 +96,8 @@ def _place(link: socket.socket) -> str:
         return f"{boot} {os.stat('/proc/thread-self/ns/net').st_ino}"
 
 
-def _entry(generation: Generation, lines: Mapping[str, tuple[str, ...]]) -> str:
+def _digest(generation: Generation, lines: Mapping[str, tuple[str, ...]]) -> str:
     digest = hashlib.sha256()
     for place in sorted(lines):
         digest.update("\n".join((place, *lines[place], "\n")).encode(errors="surrogateescape"))
-    return f"{generation.place} {generation.number} {digest.hexdigest()}\n"
+    return f"{generation.place} {generation.number} {digest.hexdigest()}"

@@ -51,6 +51,11 @@ def read(table: str) -> FirewallLines:
     raise KernelError(f"nft failed: {_reason(result)}; see that it works when run by hand")
 
 
+def show(*words: str) -> str:
+    """What the command prints; nothing where it fails, or is missing."""
+    return _run(["nft", *words]).stdout if find("nft") is not None else ""
+
+
 def load(script: str) -> None:
     """Carry out a script: all of it, or nothing."""
     result = _run(["nft", "-f", "-"], script)

@@ -17,6 +17,8 @@ TABLE = "inet bridgework"
 class Nftables:
     """The backend for nftables."""
 
+    stands_before = ()
+
     def owns(self, place: str) -> bool:
         return f"{place} ".startswith(f"{TABLE} ")
 

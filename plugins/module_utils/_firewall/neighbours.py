@@ -1,0 +1,107 @@
+# SPDX-FileCopyrightText: Bridgework contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Rules of others that stop what ours let through.
+
+A packet passes all chains of a hook, whoever made them, and has to be accepted in each.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+from . import nft
+
+FAMILIES = {"ip": {4}, "ip6": {6}, "inet": {4, 6}}
+OURS = "bridgework"
+HOOK = re.compile(r"type filter hook forward priority .*?;(?: policy (\w+);)?")
+FINAL = re.compile(r"(?:counter (?:packets \d+ bytes \d+ )?)?((?:drop|reject\b[^#]*?) *)(?:#.*)?")
+NAME = re.compile(r'"([^"]*)"')
+BY_SET = re.compile(r"\b[io]ifname (?:\S+ )?[@$]|\b[io]if @")
+
+
+class Barrier(NamedTuple):
+    """A chain of somebody's that all forwarded packets pass, and what becomes there of those that nobody names.
+
+    ``names`` are the interfaces that its table names, which may end in ``*``.
+    """
+
+    table: str
+    chain: str
+    end: str
+    names: tuple[str, ...]
+
+
+def read_barriers() -> list[Barrier]:
+    """All of the host's."""
+    return [
+        barrier
+        for table, chains in _foreign_tables(nft.show("list", "chains"))
+        if any(HOOK.search(chain) for chain in chains)
+        for barrier in find_barriers(table, nft.show("-t", "list", "table", *table.split(" ")))
+    ]
+
+
+def objections(barriers: Iterable[Barrier], devices: Mapping[str, Iterable[int]]) -> list[str]:
+    """What to tell the user, a line each. ``devices``: ours, with the families that they forward."""
+    found = []
+    for barrier in barriers:
+        families = FAMILIES[barrier.table.partition(" ")[0]]
+        stopped = [
+            device
+            for device, versions in sorted(devices.items())
+            if not families.isdisjoint(versions) and not any(_covers(name, device) for name in barrier.names)
+        ]
+        if stopped:
+            found.append(
+                f"firewall: chain {barrier.chain} of the table {barrier.table} {barrier.end}, which stops what is to "
+                f"pass {', '.join(stopped)}; {_remedy(barrier, stopped)}"
+            )
+    return found
+
+
+def _remedy(barrier: Barrier, devices: Collection[str]) -> str:
+    if barrier.table.endswith(" firewalld"):
+        options = " ".join(f"--add-interface={device}" for device in devices)
+        return f"see to it with: firewall-cmd --permanent --zone=trusted {options} && firewall-cmd --reload"
+    accept = "accept these interfaces there, in both directions"
+    if (barrier.table.partition(" ")[2], barrier.chain) == ("filter", "FORWARD"):
+        return f"set firewall_backend to iptables, or {accept}"
+    return accept
+
+
+def find_barriers(table: str, listing: str) -> Iterator[Barrier]:
+    """Those in the listing of a table. One that looks interfaces up in a set may know ours."""
+    if BY_SET.search(listing):
+        return
+    names = tuple(dict.fromkeys(NAME.findall(listing)))
+    for chain, body in _chains(listing):
+        hook = HOOK.search(body)
+        if hook is None:
+            continue
+        rules = [line.strip() for line in body.split("\n")[1:] if line.strip()]
+        final = FINAL.fullmatch(rules[-1]) if rules else None
+        if hook.group(1) == "drop":
+            yield Barrier(table, chain, "has the policy drop", names)
+        elif final is not None:
+            yield Barrier(table, chain, f'ends in "{final.group(1).strip()}"', names)
+
+
+def _foreign_tables(listing: str) -> Iterator[tuple[str, list[str]]]:
+    """Names of others' tables, each with its chains' bodies, of a listing of tables."""
+    for part in re.split(r"(?m)^table ", listing)[1:]:
+        table = part.partition(" {")[0]
+        family, _space, name = table.partition(" ")
+        if family in FAMILIES and name != OURS:
+            yield table, [body for _name, body in _chains(part)]
+
+
+def _chains(listing: str) -> Iterator[tuple[str, str]]:
+    """Chains by their names, each with the lines in it."""
+    for found in re.finditer(r"(?m)^\tchain (\S+) \{.*\n((?:\t\t.*\n|\n)*)\t\}", listing):
+        yield found.group(1), found.group(2)
+
+
+def _covers(name: str, device: str) -> bool:
+    return device.startswith(name[:-1]) if name.endswith("*") else name == device

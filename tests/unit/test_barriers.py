@@ -1,0 +1,101 @@
+# SPDX-FileCopyrightText: Bridgework contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Others' chains in the way, as nft prints them, and what users are told of them."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ansible_collections.bridgework.network.plugins.module_utils._firewall.neighbours import (
+    Barrier,
+    find_barriers,
+    objections,
+)
+
+FIREWALLD = """table inet firewalld {
+	chain filter_FORWARD {
+		type filter hook forward priority filter + 10; policy accept;
+		ct state established,related accept
+		iifname "lo" accept
+		jump filter_FORWARD_ZONES
+		reject with icmpx admin-prohibited
+	}
+
+	chain filter_FORWARD_ZONES {
+		iifname "virbr0" goto filter_FWD_libvirt
+	}
+}
+"""
+DROPPING = """table ip filter {
+	chain FORWARD {
+		type filter hook forward priority filter; policy drop;
+		iifname "docker0" counter packets 0 bytes 0 accept
+	}
+}
+"""
+DEVICES = {"bw0": [4], "br-six": [6]}
+
+
+def told(listing: str, devices: dict[str, list[int]] | None = None) -> list[str]:
+    table = listing.partition(" {")[0].partition(" ")[2]
+    return objections(find_barriers(table, listing), DEVICES if devices is None else devices)
+
+
+def test_chain_that_ends_in_a_verdict_is_named_with_its_tools_remedy() -> None:
+    assert told(FIREWALLD) == [
+        'firewall: chain filter_FORWARD of the table inet firewalld ends in "reject with icmpx admin-prohibited", '
+        "which stops what is to pass br-six, bw0; see to it with: firewall-cmd --permanent --zone=trusted "
+        "--add-interface=br-six --add-interface=bw0 && firewall-cmd --reload"
+    ]
+
+
+def test_policy_concerns_those_who_forward_its_family() -> None:
+    assert told(DROPPING) == [
+        "firewall: chain FORWARD of the table ip filter has the policy drop, which stops what is to pass bw0; "
+        "set firewall_backend to iptables, or accept these interfaces there, in both directions"
+    ]
+    assert told(DROPPING, {"br-six": [6]}) == told(DROPPING, {}) == []
+
+
+@pytest.mark.parametrize("name", ["bw0", "bw*", "*"])
+def test_who_names_our_bridges_knows_what_he_does(name: str) -> None:
+    assert told(DROPPING.replace("docker0", name), {"bw0": [4]}) == []
+    assert told(DROPPING.replace("docker0", "bw"), {"bw0": [4]})
+
+
+def test_who_looks_interfaces_up_in_a_set_may_know_ours() -> None:
+    assert told(DROPPING.replace('"docker0"', "@inside")) == []
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        "",
+        '\t\tiifname "a" drop\n',
+        "\t\tip saddr 192.0.2.1 reject\n",
+        "\t\tjump drop\n",
+        "\t\tdrop\n\t\tcounter accept\n",
+    ],
+)
+def test_chains_that_let_pass_whom_they_do_not_name_are_no_barrier(rules: str) -> None:
+    chain = "\tchain f {\n\t\ttype filter hook forward priority filter; policy accept;\n" + rules + "\t}\n"
+    assert told(f"table inet own {{\n{chain}}}\n") == []
+    assert told(f"table inet own {{\n{chain}}}\n".replace("forward", "input").replace("accept;", "drop;")) == []
+
+
+@pytest.mark.parametrize(
+    "end", ["drop", "counter packets 5 bytes 60 drop", "reject", "reject with tcp reset", 'drop # "why"']
+)
+def test_ends(end: str) -> None:
+    listing = (
+        "table inet own {\n\tchain f {\n\t\ttype filter hook forward priority 0; policy accept;\n"
+        f"\t\tct state 0x2 accept\n\t\t{end}\n\t}}\n}}\n"
+    )
+    assert [each.end.startswith("ends in ") for each in find_barriers("inet own", listing)] == [True]
+
+
+@given(st.text() | st.lists(st.sampled_from((FIREWALLD + DROPPING).split(" "))).map(" ".join))
+def test_any_listing_is_read(listing: str) -> None:
+    assert all(isinstance(each, Barrier) for each in find_barriers("inet any", listing))
