@@ -166,7 +166,7 @@ class _Run:
             self._record(announced)
         try:
             apply(self._kernel, result.plan, self._firewall)
-            forget_left_behind(self._kernel.netlink, PortChange.towards(wanted.ports, present.ports, old.ports))
+            forget_left_behind(self._kernel.tables, PortChange.towards(wanted.ports, present.ports, old.ports))
             settled = self._settle(announced, result, wanted, left)
             self._store.save((self._declared, announced), (result.after, settled))
         except BaseException as error:
@@ -232,7 +232,7 @@ class _Run:
         try:
             now = self._observe(announced, wanted, old, target)
             apply(self._kernel, make_plan(target, now), self._firewall)
-            forget_left_behind(self._kernel.netlink, PortChange.towards(target.ports, now.ports))
+            forget_left_behind(self._kernel.tables, PortChange.towards(target.ports, now.ports))
             self._store.save((self._declared, announced), (self._declared, self._ledger))
             self._store.unmake()
         except (BridgeworkError, OSError) as second:

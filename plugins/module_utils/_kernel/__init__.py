@@ -9,6 +9,7 @@ import resource
 from .namespaces import Namespaces
 from .netlink import Netlink
 from .sysctl import Sysctls
+from .tables import Tables
 
 
 class Kernel:
@@ -19,6 +20,7 @@ class Kernel:
         _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         self.namespaces = Namespaces()
+        self.tables = Tables(self.namespaces)
         self.netlink = Netlink(self.namespaces)
         self.sysctls = Sysctls(self.namespaces)
 

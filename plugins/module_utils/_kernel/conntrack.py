@@ -10,20 +10,20 @@ from contextlib import closing, suppress
 from typing import Any
 
 from .._flows import Flow, PortChange, is_left_behind
-from .netlink import Netlink
+from .tables import Tables
 
 PROTOCOLS = {"tcp": socket.IPPROTO_TCP, "udp": socket.IPPROTO_UDP}
 NAMES = {number: name for name, number in PROTOCOLS.items()}
 FEW = 16  # to ask for so many ports one by one is cheaper than to read the whole of a large table
 
 
-def forget_left_behind(netlink: Netlink, change: PortChange) -> None:
+def forget_left_behind(tables: Tables, change: PortChange) -> None:
     """The flows that the change leaves behind end; the next packet of each client starts another one."""
     if not change.all:
         return
     from pyroute2.netlink.exceptions import NetlinkError
 
-    local = netlink.local_addresses()
+    local = tables.local_addresses()
     for family in sorted({_family(port.host_ip) for port in change.all}):
         # A kernel that can't be asked for its flows keeps them until they are idle for some seconds.
         with suppress(NetlinkError, OSError), closing(Table(family)) as table:

@@ -8,14 +8,14 @@ import datetime
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
-from ipaddress import ip_interface
+from ipaddress import ip_address
 
 from .._facts import Interface, Listener
 from .._hostconfig import HOST, OWNER_PREFIX, Route
 from .._ledger import Ledger
 from . import Kernel, sockets
-from .netlink import mark_of, names_of, read_link
 from .sysctl import has_ipv6
+from .tables import LinkRow, names_of, read_link, read_route
 
 ARPHRD_ETHER = 1  # include/uapi/linux/if_arp.h
 DEFAULT_EPHEMERAL = (49153, 65535)  # Docker's, where the kernel doesn't say
@@ -27,6 +27,7 @@ class HostFacts:
     def __init__(self, kernel: Kernel, ledger: Ledger, check_mode: bool) -> None:
         self._namespaces = kernel.namespaces
         self._netlink = kernel.netlink
+        self._tables = kernel.tables
         self._sysctls = kernel.sysctls
         # A run that was killed may not have come to mark them.
         self._unfinished = ledger.unfinished(HOST)
@@ -36,8 +37,16 @@ class HostFacts:
 
     @cache  # noqa: B019 - one object a run
     def _foreign_routes(self) -> list[tuple[str, bool]]:
-        ours = {link.get_attr("IFLA_IFNAME") for link in self._netlink.links(HOST) if _is_ours(link)}
-        return self._netlink.foreign_routes(HOST, ours.__contains__)
+        """Where routes lead that leave through links that are not ours, default routes left out.
+
+        Each as the destination in CIDR form and whether the host reaches it directly, without a gateway.
+        """
+        links = {row.index: row for row in self._tables.links(HOST)}
+        return [
+            (row.destination, row.link in links and not row.gateway)
+            for row in self._tables.routes(HOST)
+            if row.destination and not (row.link in links and _is_ours(links[row.link]))
+        ]
 
     def routed_subnets(self) -> Sequence[str]:
         return [destination for destination, _direct in self._foreign_routes()]
@@ -53,19 +62,18 @@ class HostFacts:
 
     @cache  # noqa: B019
     def _interfaces(self) -> dict[str, Interface]:
-        messages = self._netlink.links(HOST)
-        names = names_of(messages)
-        addresses: dict[str, list[str]] = {}
-        for one in self._netlink.addresses(HOST, names):
-            each = ip_interface(one.address)
-            if not each.is_link_local:
-                addresses.setdefault(one.link, []).append(str(each.ip))
+        rows = self._tables.links(HOST)
+        names = names_of(rows)
+        addresses: dict[int, list[str]] = {}
+        for one in self._tables.addresses(HOST):
+            if not ip_address(one.address).is_link_local:
+                addresses.setdefault(one.link, []).append(one.address)
         found = {}
-        for message in messages:
-            _index, lower, link = read_link(HOST, message, names)
+        for row in rows:
+            link = read_link(HOST, row, names)
             if not link.marked and link.name in self._unfinished:
                 continue  # it is made anew
-            is_near = link.kind != "veth" and message.get_attr("IFLA_LINK_NETNSID") is None
+            is_near = link.kind != "veth" and row.lower_netns is None
             found[link.name] = Interface(
                 kind=link.kind,
                 is_up=link.up,
@@ -73,10 +81,10 @@ class HostFacts:
                 owner=link.owner if link.marked else None,
                 master=link.master,
                 mac=link.mac or "",
-                lower=names.get(lower) if is_near else None,
+                lower=names.get(row.lower) if is_near else None,
                 variant=link.variant,
-                is_ethernet=message["ifi_type"] == ARPHRD_ETHER,
-                addresses=tuple(addresses.get(link.name, ())),
+                is_ethernet=row.hardware == ARPHRD_ETHER,
+                addresses=tuple(addresses.get(row.index, ())),
             )
         return found
 
@@ -92,7 +100,7 @@ class HostFacts:
 
     @cache  # noqa: B019
     def local_addresses(self) -> frozenset[str]:
-        return self._netlink.local_addresses()
+        return self._tables.local_addresses()
 
     def listeners(self, protocol: str) -> Sequence[Listener]:
         return sockets.listeners(protocol)
@@ -132,9 +140,8 @@ class HostFacts:
     def routes_in(self, container: str) -> Sequence[Route]:
         if not self.has_namespace(container):
             return []
-        messages = self._netlink.links(container)
-        names = names_of(messages)
-        return self._netlink.routes(container, names)
+        names = names_of(self._tables.links(container))
+        return [read_route(container, row, names) for row in self._tables.routes(container)]
 
     def to_utc(self, local: datetime.datetime) -> datetime.datetime:
         return local.astimezone(datetime.timezone.utc)
@@ -151,10 +158,10 @@ class HostFacts:
         # A handle on the host's own namespace is about to be replaced by a namespace that is empty.
         if self._namespaces.inode(container) in (None, self._namespaces.inode(HOST)):
             return set()
-        foreign = [link for link in self._netlink.links(container) if not _is_ours(link)]
-        names = names_of(self._netlink.links(HOST)) if foreign and self._unfinished else {}
+        foreign = [row for row in self._tables.links(container) if not _is_ours(row)]
+        names = names_of(self._tables.links(HOST)) if foreign and self._unfinished else {}
         ends = {index for index, name in names.items() if name in self._unfinished}
-        return {link.get_attr("IFLA_IFNAME") for link in foreign if link.get_attr("IFLA_LINK") not in ends}
+        return {row.name for row in foreign if row.lower not in ends}
 
     def sysctl_faults(self, values: Mapping[str, str]) -> Mapping[str, str]:
         return self._sysctls.tried(values)
@@ -163,8 +170,8 @@ class HostFacts:
         return self._sysctls.read(HOST, [path]).get(path, "")
 
 
-def _is_ours(link) -> bool:
-    return mark_of(link).startswith(OWNER_PREFIX)
+def _is_ours(row: LinkRow) -> bool:
+    return row.alias.startswith(OWNER_PREFIX)
 
 
 def _nameservers() -> list[str]:

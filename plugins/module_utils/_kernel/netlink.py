@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: Bridgework contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Links, addresses and routes through rtnetlink (pyroute2)."""
+"""Changes of links, addresses and routes through rtnetlink (pyroute2)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import errno
 import ipaddress
 import socket
 from collections import OrderedDict
-from collections.abc import Iterable
 from contextlib import ExitStack
 from typing import Any, Callable
 
@@ -16,21 +15,15 @@ from .._errors import HostError, KernelError
 from .._hostconfig import HOST, Address, Link, Route
 from .._model import WILDCARDS
 from .namespaces import OWN, Namespaces
+from .tables import IPVLAN_MODES, LLDP_GROUP
 
-IFF_UP = 1
 IFA_F_NODAD = 2  # include/uapi/linux/if_addr.h
 OPEN_SOCKETS = 64
-TABLE_MAIN = 254  # RT_TABLE_MAIN, include/uapi/linux/rtnetlink.h
-LLDP_GROUP = 1 << 0x0E  # 01-80-C2-00-00-0E, in a bridge's group_fwd_mask (net/bridge/br_input.c)
 LOOPBACK_INDEX = 1
-NLM_F_DUMP_INTR = 0x10  # include/uapi/linux/netlink.h
-DUMP_ATTEMPTS = 20
-IPVLAN_MODES = ("l2", "l3", "l3s")  # include/uapi/linux/if_link.h, as are those that follow
-VARIANTS = {"macvlan": "IFLA_MACVLAN_MODE", "ipvlan": "IFLA_IPVLAN_MODE", "vlan": "IFLA_VLAN_ID"}
 
 
 class Netlink:
-    """rtnetlink sockets, one for each namespace that was looked at lately."""
+    """rtnetlink sockets, one for each namespace in which something was changed lately."""
 
     def __init__(self, namespaces: Namespaces) -> None:
         self._namespaces = namespaces
@@ -45,54 +38,6 @@ class Netlink:
         held = self._sockets.pop(namespace, None)
         if held is not None:
             held.close()
-
-    def links(self, namespace: str) -> list[Any]:
-        return self._dump(namespace, lambda ip: ip.get_links())
-
-    def addresses(self, namespace: str, names: dict[int, str]) -> list[Address]:
-        """The addresses on the links that ``names`` (index → name) lists."""
-        found = []
-        for message in self._dump(namespace, lambda ip: ip.get_addr()):
-            text = message.get_attr("IFA_LOCAL") or message.get_attr("IFA_ADDRESS")
-            if message["index"] in names and text:
-                found.append(Address(namespace, names[message["index"]], f"{text}/{message['prefixlen']}"))
-        return found
-
-    def local_addresses(self) -> frozenset[str]:
-        """All addresses of the host itself, without prefix lengths."""
-        messages = self._dump(HOST, lambda ip: ip.get_addr())
-        return frozenset(message.get_attr("IFA_LOCAL") or message.get_attr("IFA_ADDRESS") for message in messages)
-
-    def routes(self, namespace: str, names: dict[int, str]) -> list[Route]:
-        """The routes of the main table; ``names`` has the names of links by index.
-
-        One without a gateway has the unspecified address for it; one without a single link (unreachable, multipath) an
-        empty name.
-        """
-        found = []
-        for message in self._main_table(namespace):
-            nowhere = "::" if message["family"] == socket.AF_INET6 else "0.0.0.0"
-            link, gateway = names.get(message.get_attr("RTA_OIF"), ""), message.get_attr("RTA_GATEWAY") or nowhere
-            found.append(Route(namespace, link, _destination(message) or "default", gateway))
-        return found
-
-    def foreign_routes(self, namespace: str, ours: Callable[[str], bool]) -> list[tuple[str, bool]]:
-        """Where routes lead that leave through links that are not ours, default routes left out.
-
-        Each as the destination in CIDR form and whether the host reaches it directly, without a gateway.
-        """
-        names = names_of(self.links(namespace))
-        found = []
-        for message in self._main_table(namespace):
-            destination, link = _destination(message), names.get(message.get_attr("RTA_OIF"))
-            if destination and not ours(link or ""):
-                found.append((destination, link is not None and not message.get_attr("RTA_GATEWAY")))
-        return found
-
-    def _main_table(self, namespace: str) -> list[Any]:
-        # pyroute2 may pass a dump's filter on or not, by version: filtered again here.
-        messages = self._dump(namespace, lambda ip: ip.get_routes(family=socket.AF_UNSPEC, table=TABLE_MAIN))
-        return [message for message in messages if (message.get_attr("RTA_TABLE") or message["table"]) == TABLE_MAIN]
 
     def add_link(self, link: Link) -> None:
         """A link that is no pair; one on a link of the host's is born in its namespace."""
@@ -130,9 +75,8 @@ class Netlink:
                 return error.code != errno.EOPNOTSUPP
         return True
 
-    def is_on_host(self, namespace: str, message: Any) -> bool:
-        """Whether what a container's link is on is in the host's own namespace."""
-        identity = message.get_attr("IFLA_LINK_NETNSID")
+    def is_hosts(self, identity: int | None, namespace: str) -> bool:
+        """Whether the host's own namespace has that ID in the other one (see ``LinkRow.lower_netns``)."""
         if identity is None:
             return False
         with open(OWN, "rb") as own:
@@ -293,26 +237,6 @@ class Netlink:
                 container=inside,
             ) from error
 
-    def _dump(self, namespace: str, request: Callable[[Any], Iterable[Any]]) -> list[Any]:
-        """All messages of a dump; one that a change interrupts is asked for again (NLM_F_DUMP_INTR)."""
-        from pyroute2.netlink.exceptions import NetlinkDumpInterrupted, NetlinkError
-
-        for attempt in range(DUMP_ATTEMPTS):
-            try:
-                messages = list(request(self._socket(namespace)))
-                # pyroute2 0.9 raises nothing.
-                if any(message["header"]["flags"] & NLM_F_DUMP_INTR for message in messages):
-                    raise NetlinkDumpInterrupted()
-                return messages
-            except NetlinkError as error:
-                self.forget(namespace)  # what is left of the dump would be taken for the next answer
-                if attempt == DUMP_ATTEMPTS - 1:
-                    raise KernelError(
-                        f"{_where(namespace)}: the kernel's tables can't be read: {error.args[-1]}; run the task again",
-                        container=namespace,
-                    ) from error
-        raise AssertionError("not reached")
-
     def _socket(self, namespace: str) -> Any:
         if namespace in self._sockets:
             self._sockets.move_to_end(namespace)
@@ -336,67 +260,8 @@ def _variant(link: Link) -> dict[str, Any]:
     if not link.variant:
         return {}
     if link.kind == "ipvlan":
-        return {"ipvlan_mode": IPVLAN_MODES.index(link.variant)}
+        return {"ipvlan_mode": next(number for number, mode in IPVLAN_MODES.items() if mode == link.variant)}
     return {"vlan_id": int(link.variant)} if link.kind == "vlan" else {"macvlan_mode": link.variant}
-
-
-def _read_variant(kind: str, info: Any) -> str:
-    data = info.get_attr("IFLA_INFO_DATA") if info and kind in VARIANTS else None
-    found = data.get_attr(VARIANTS[kind]) if data else None
-    if kind == "ipvlan" and found is not None:
-        return IPVLAN_MODES[found] if found < len(IPVLAN_MODES) else str(found)
-    return "" if found is None else str(found)
-
-
-def read_link(namespace: str, message: Any, names: dict[int, str]) -> tuple[int, int, Link]:
-    """A link as we compare it, with its index and that of its peer (0 where it has none)."""
-    info = message.get_attr("IFLA_LINKINFO")
-    kind = (info.get_attr("IFLA_INFO_KIND") if info else None) or ""
-    port = info.get_attr("IFLA_INFO_SLAVE_DATA") if info and info.get_attr("IFLA_INFO_SLAVE_KIND") == "bridge" else None
-    link = Link(
-        namespace=namespace,
-        name=message.get_attr("IFLA_IFNAME"),
-        kind=kind,
-        owner=mark_of(message),
-        mtu=message.get_attr("IFLA_MTU"),
-        mac=message.get_attr("IFLA_ADDRESS"),
-        master=names.get(message.get_attr("IFLA_MASTER")),
-        hairpin=bool(port and port.get_attr("IFLA_BRPORT_MODE")),
-        isolated=bool(port and port.get_attr("IFLA_BRPORT_ISOLATED")),
-        unguarded=kind == "bridge" and not _group_mask(info) & LLDP_GROUP,
-        up=bool(message["flags"] & IFF_UP),
-        variant=_read_variant(kind, info),
-    )
-    return message["index"], message.get_attr("IFLA_LINK") or 0, link
-
-
-def _group_mask(info: Any) -> int:
-    """The groups of IEEE 802.1D that a bridge forwards."""
-    data = info.get_attr("IFLA_INFO_DATA")
-    return (data.get_attr("IFLA_BR_GROUP_FWD_MASK") if data else None) or 0
-
-
-def names_of(links: Iterable[Any]) -> dict[int, str]:
-    """The names of links, by index."""
-    return {message["index"]: message.get_attr("IFLA_IFNAME") for message in links}
-
-
-def mark_of(message: Any) -> str:
-    """A link's alias, which anybody may have set to bytes of any kind."""
-    alias = message.get_attr("IFLA_IFALIAS") or ""
-    return alias.decode("utf-8", "replace") if isinstance(alias, bytes) else alias
-
-
-def other_names(message: Any) -> list[str]:
-    """The alternative names of a link, which are as taken as its first one."""
-    properties = message.get_attr("IFLA_PROP_LIST")
-    return properties.get_attrs("IFLA_ALT_IFNAME") if properties else []
-
-
-def _destination(message: Any) -> str:
-    """A route's destination in CIDR form; empty for a default route."""
-    destination = message.get_attr("RTA_DST")
-    return f"{destination}/{message['dst_len']}" if destination else ""
 
 
 def _where(namespace: str) -> str:

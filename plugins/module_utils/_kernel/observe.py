@@ -24,7 +24,7 @@ from .._hostconfig import (
 from .._ledger import Ledger
 from .._model import is_reference
 from . import Kernel
-from .netlink import names_of, other_names, read_link
+from .tables import LinkRow, names_of, read_link, read_route
 
 
 @dataclass(frozen=True)
@@ -201,13 +201,13 @@ def _loopback_up(scope: Scope, seen: _Seen, name: str) -> bool:
 
 
 def _look_into(kernel: Kernel, scope: Scope, namespace: str, seen: _Seen) -> None:
-    messages = kernel.netlink.links(namespace)
-    names = names_of(messages)
+    rows = kernel.tables.links(namespace)
+    names = names_of(rows)
     links: dict[int, tuple[int, Link]] = {}
     if namespace == HOST:
         seen.interfaces = names
-    for message in messages:
-        index, peer, link = read_link(namespace, message, names)
+    for row in rows:
+        index, peer, link = row.index, row.lower, read_link(namespace, row, names)
         if link.name == "lo":
             seen.loopback_up[namespace] = link.up
         if namespace == HOST:
@@ -216,7 +216,7 @@ def _look_into(kernel: Kernel, scope: Scope, namespace: str, seen: _Seen) -> Non
                 link = replace(link, owner=UNFINISHED)
             if link.kind == "vlan" and link.owned:
                 link = replace(link, lower=seen.interfaces.get(peer))
-        elif link.kind in scope.stacked.get((namespace, index), ()) and kernel.netlink.is_on_host(namespace, message):
+        elif link.kind in scope.stacked.get((namespace, index), ()) and _is_on_host(kernel, namespace, row):
             link = replace(link, lower=seen.interfaces.get(peer))
         elif is_birth_name(link.name) and _is_unfinished(scope, link):
             # In a container somebody else may have made one of any other name since.
@@ -225,18 +225,24 @@ def _look_into(kernel: Kernel, scope: Scope, namespace: str, seen: _Seen) -> Non
             link = _joined(scope, seen, index, peer, link)
         if link.owned or link.key in scope.links:
             links[index] = (peer, link)
-        for name in other_names(message):
+        for name in row.other_names:
             if (namespace, name) in scope.links and not link.owned:
                 links[-index] = (0, replace(link, name=name))
     seen.links[namespace] = links
     ours = {index: link.name for index, (_peer, link) in links.items() if link.owned}
     if ours:
-        seen.addresses += kernel.netlink.addresses(namespace, ours)
+        addresses = (row for row in kernel.tables.addresses(namespace) if row.link in ours)
+        seen.addresses += (Address(namespace, ours[row.link], row.cidr) for row in addresses)
     if namespace in scope.routed:
-        routes = kernel.netlink.routes(namespace, names)
+        routes = [read_route(namespace, row, names) for row in kernel.tables.routes(namespace)]
         own = set(ours.values())
         seen.routes += [route for route in routes if route.link in own]
         seen.foreign_routes += [each for each in routes if each.destination == "default" and each.link not in own]
+
+
+def _is_on_host(kernel: Kernel, namespace: str, row: LinkRow) -> bool:
+    """Whether what a container's link is on is in the host's own namespace."""
+    return kernel.netlink.is_hosts(row.lower_netns, namespace)
 
 
 def _is_unfinished(scope: Scope, link: Link) -> bool:
