@@ -379,7 +379,7 @@ table bridge bridgework-not {
         counter
     }
 }
-table inet bridgework {
+table ip bridgework {
     chain prerouting { type filter hook prerouting priority 0; policy accept; }
 }
 """
@@ -387,7 +387,7 @@ table inet bridgework {
 
 def test_tables_of_others_stay_as_they_are(managed: Managed) -> None:
     managed.host.run("nft", "-f", "-", input=THEIRS)
-    listed = "nft list table bridge filter; nft list table bridge bridgework-not; nft list table inet bridgework"
+    listed = "nft list table bridge filter; nft list table bridge bridgework-not; nft list table ip bridgework"
     before = managed.sh(listed)
     managed.container_network(**FRONT, connected=["web", "mate"])
     assert managed.sh(listed) == before

@@ -7,7 +7,8 @@ from __future__ import annotations
 import fcntl
 import socket
 import struct
-from collections.abc import Iterable
+import threading
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
 from .._hostconfig import HOST, Address, Link
@@ -15,11 +16,12 @@ from .._plan import CREATE, UPDATE, Step
 from .namespaces import Namespaces
 
 ETH_P_ARP = 0x0806  # include/uapi/linux/if_ether.h
-SIOCGIFADDR = 0x8915  # netdevice(7)
+SIOCGIFADDR, SIOCGIFHWADDR = 0x8915, 0x8927  # netdevice(7)
 BROADCAST = b"\xff" * 6
 NEIGHBOR_ADVERTISEMENT, OVERRIDE = 136, 0x20000000  # RFC 4861, section 4.4
 TARGET_LINK_LAYER_ADDRESS = 2  # RFC 4861, section 4.6.1
 ALL_NODES = "ff02::1"
+AT_ONCE = 128  # interfaces
 
 
 def announce(namespaces: Namespaces, steps: Iterable[Step]) -> None:
@@ -29,14 +31,35 @@ def announce(namespaces: Namespaces, steps: Iterable[Step]) -> None:
     new IPv6 address.
     """
     news = [step for step in steps if _is_news(step)]
-    for namespace, link in sorted({_interface(step) for step in news}):
-        # One that is down or without an address has nothing to say.
-        with suppress(OSError), namespaces.inside(namespace):
-            _send(link)
+    links = sorted({_interface(step) for step in news})
+    for first in range(0, len(links), AT_ONCE):
+        _announce_links(namespaces, links[first : first + AT_ONCE])
     for address in (step.thing for step in news if isinstance(step.thing, Address)):
         if ":" in address.address:
             with suppress(OSError), namespaces.inside(address.namespace):
                 _advertise(address.link, address.address.partition("/")[0])
+
+
+def _announce_links(namespaces: Namespaces, links: Iterable[tuple[str, str]]) -> None:
+    """A gratuitous ARP from each."""
+    senders: list[socket.socket] = []
+    try:
+        for namespace, link in links:
+            # One that is down or without an address has nothing to say.
+            with suppress(OSError), namespaces.inside(namespace):
+                senders.append(socket.socket(socket.AF_PACKET, socket.SOCK_RAW))
+                _send(senders[-1], link)
+    finally:
+        _close(senders)
+
+
+def _close(sockets: Sequence[socket.socket]) -> None:
+    """All at the same time: the kernel has each closing of a packet socket wait for some milliseconds."""
+    threads = [threading.Thread(target=each.close) for each in sockets]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
 
 
 def _is_news(step: Step) -> bool:
@@ -55,24 +78,25 @@ def _interface(step: Step) -> tuple[str, str]:
     return (thing.namespace, thing.link if isinstance(thing, Address) else thing.name)
 
 
-def _send(link: str) -> None:
+def _send(sender: socket.socket, link: str) -> None:
     """RFC 5227, section 1.1: an ARP request from an address for itself."""
-    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as sender:
-        sender.bind((link, ETH_P_ARP))
-        mac = sender.getsockname()[4]
-        answer = fcntl.ioctl(sender, SIOCGIFADDR, struct.pack("16s24x", link.encode()))
-        address = answer[20:24]
-        header = BROADCAST + mac + struct.pack("!H", ETH_P_ARP)
-        sender.send(header + struct.pack("!HHBBH", 1, 0x0800, 6, 4, 1) + mac + address + bytes(6) + address)
+    sender.bind((link, ETH_P_ARP))
+    mac = sender.getsockname()[4]
+    address = _of_link(sender, SIOCGIFADDR, link)[4:8]
+    header = BROADCAST + mac + struct.pack("!H", ETH_P_ARP)
+    sender.send(header + struct.pack("!HHBBH", 1, 0x0800, 6, 4, 1) + mac + address + bytes(6) + address)
+
+
+def _of_link(asker: socket.socket, what: int, link: str) -> bytes:
+    """What netdevice(7) says of an interface, behind its name."""
+    return fcntl.ioctl(asker, what, struct.pack("16s24x", link.encode()))[16:]
 
 
 def _advertise(link: str, address: str) -> None:
     """RFC 4861, section 7.2.6: an unsolicited neighbor advertisement, which overrides what neighbours have cached."""
     index = socket.if_nametoindex(link)
-    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as own:
-        own.bind((link, 0))
-        mac = own.getsockname()[4]
     with socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6) as sender:
+        mac = _of_link(sender, SIOCGIFHWADDR, link)[2:8]
         sender.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 255)
         sender.bind((address, 0, 0, index))
         # The kernel fills in the checksum.

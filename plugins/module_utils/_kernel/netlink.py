@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import errno
 import ipaddress
+import resource
 import socket
 from collections import OrderedDict
 from contextlib import ExitStack
@@ -18,7 +19,7 @@ from .namespaces import OWN, Namespaces
 from .tables import IPVLAN_MODES, LLDP_GROUP
 
 IFA_F_NODAD = 2  # include/uapi/linux/if_addr.h
-OPEN_SOCKETS = 64
+MOST_SOCKETS, FILES_EACH = 512, 8  # of pyroute2, which opens several files for each
 LOOPBACK_INDEX = 1
 
 
@@ -28,13 +29,19 @@ class Netlink:
     def __init__(self, namespaces: Namespaces) -> None:
         self._namespaces = namespaces
         self._sockets: OrderedDict[str, Any] = OrderedDict()
+        self._most_sockets = min(MOST_SOCKETS, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4 // FILES_EACH)
+        self._indexes: dict[str, dict[str | None, int]] = {}  # of links that were found, by namespace and name
 
     def close(self) -> None:
         while self._sockets:
             self._sockets.popitem()[1].close()
 
     def forget(self, namespace: str) -> None:
-        """Drop the socket of a namespace whose name is about to change hands."""
+        """Drop what is known of a namespace whose name is about to change hands."""
+        self._indexes.pop(namespace, None)
+        self._drop_socket(namespace)
+
+    def _drop_socket(self, namespace: str) -> None:
         held = self._sockets.pop(namespace, None)
         if held is not None:
             held.close()
@@ -53,10 +60,11 @@ class Netlink:
                 settings["net_ns_fd"] = stack.enter_context(self._namespaces.descriptor(link.namespace))
             what = f'create {link.kind} "{link.name}"' + (f' on "{link.lower}"' if link.lower else "")
             self._ask(HOST, what, lambda ip: ip.link("add", **settings), container=link.namespace, lower=link.lower)
-        index = self._index(link.namespace, link.birth_name)
+        index = self._new_index(link.namespace, link.birth_name)
         if link.birth_name != link.name:
             self._set(link, index, ifalias=link.owner)
             self._set(link, index, ifname=link.name)
+            self._indexes[link.namespace][link.name] = index
         sizes = {} if link.mtu is None else {"mtu": link.mtu}
         # One that is born with its MTU loses it with its last port; one that is set stays (net/bridge/br_device.c).
         self._set(link, index, ifalias=link.owner, state="up" if link.up else "down", **sizes)
@@ -95,14 +103,14 @@ class Netlink:
                 lambda ip: ip.link("add", kind="veth", ifname=outer.name, mtu=outer.mtu, peer=peer, **own),
                 container=inner.namespace,
             )
-        index = self._index(outer.namespace, outer.name)
+        index = self._new_index(outer.namespace, outer.name)
         settings = {"ifalias": outer.owner, "state": "up" if outer.up else "down"}
         if outer.master:
             settings["master"] = self._index(outer.namespace, outer.master)
         self._set(outer, index, **settings)
         if outer.hairpin or outer.isolated:
             self._set_port(outer, index)
-        self._set(inner, self._index(*inner.key), ifalias=inner.owner, state="up" if inner.up else "down")
+        self._set(inner, self._new_index(*inner.key), ifalias=inner.owner, state="up" if inner.up else "down")
 
     def change(self, before: Link, after: Link) -> None:
         """The link has the mtu, mac, master, mode, mark, port flags and state of ``after``."""
@@ -130,8 +138,9 @@ class Netlink:
 
     def remove(self, link: Link) -> None:
         """The link is gone; so it may be already, or go meanwhile, with its other end's namespace."""
-        index = self._index(link.namespace, link.name, missing_ok=True)
+        index = self._new_index(link.namespace, link.name, missing_ok=True)
         if index is not None:
+            del self._indexes[link.namespace][link.name]
             what = f'remove "{link.name}"'
             self._ask(link.namespace, what, lambda ip: ip.link("del", index=index), missing_ok=True)
 
@@ -197,11 +206,16 @@ class Netlink:
             lambda ip: ip.link("set", index=index, kind="bridge", br_group_fwd_mask=mask),
         )
 
-    def _index(self, namespace: str, name: str | None, missing_ok: bool = False) -> Any:
+    def _index(self, namespace: str, name: str | None) -> int:
+        """The index of a link that was there when it was last asked for."""
+        found = self._indexes.get(namespace, {}).get(name)
+        return self._new_index(namespace, name) if found is None else found
+
+    def _new_index(self, namespace: str, name: str | None, missing_ok: bool = False) -> Any:
         from pyroute2.netlink.exceptions import NetlinkError
 
         try:
-            return next(iter(self._socket(namespace).link("get", ifname=name)))["index"]
+            index = next(iter(self._socket(namespace).link("get", ifname=name)))["index"]
         except NetlinkError as error:
             if missing_ok and error.code == errno.ENODEV:
                 return None
@@ -209,6 +223,8 @@ class Netlink:
                 f'{_where(namespace)}: the interface "{name}" can\'t be found: {error.args[-1]}; run the task again',
                 container=namespace,
             ) from error
+        self._indexes.setdefault(namespace, {})[name] = index
+        return index
 
     def _ask(
         self,
@@ -249,9 +265,9 @@ class Netlink:
         except FileNotFoundError as error:
             raise HostError(f'container "{namespace}": its namespace is gone; run the task again') from error
         self._sockets[namespace] = opened
-        if len(self._sockets) > OPEN_SOCKETS:
+        if len(self._sockets) > self._most_sockets:
             oldest = next(name for name in self._sockets if name != HOST)
-            self.forget(oldest)
+            self._drop_socket(oldest)
         return opened
 
 
