@@ -4,8 +4,8 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import importlib.util
+import os
 import re
 from typing import Any, Callable
 
@@ -14,9 +14,9 @@ from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 from ._converge import Intent, Result, converge, look
 from ._errors import BridgeworkError, quoted
 from ._intent import Item
-from ._report import actions, diff, item_changed, touched
 
 LIBRARIES = {"pyroute2": (0, 7, 2), "netaddr": (0, 8)}  # and the lowest version that will do
+INSTALLED = re.compile(r"[^-]+-([0-9][^-]*)(?:-py[0-9.]+)?\.(?:dist|egg)-info")
 
 FIREWALL_BACKEND = {"type": "str", "choices": ["auto", "iptables", "nftables"], "default": "auto"}
 STATE = {"type": "str", "choices": ["present", "absent"], "default": "present"}
@@ -62,9 +62,14 @@ def run(
         module.fail_json(msg=str(error))
     for warning in result.warnings:
         module.warn(warning)
-    found: dict[str, Any] = {"changed": result.changed, "actions": actions(result.plan), **results(spec, result)}
-    if module._diff:
-        found["diff"] = diff(result.before, result.after, result.plan)
+    found: dict[str, Any] = {"changed": result.changed, "actions": [], "diff": {"before": "", "after": ""}}
+    if result.changed:
+        from ._report import actions, diff
+
+        found.update(actions=actions(result.plan), diff=diff(result.before, result.after, result.plan))
+    if not module._diff:
+        del found["diff"]
+    found.update(results(spec, result))
     errors = [item["msg"] for each in found.values() if isinstance(each, list) for item in each if _failed(item)]
     if errors:
         module.fail_json(msg="; ".join(errors), **found)
@@ -90,13 +95,17 @@ def show(
 
 def item_results(items: list[Item], result: Result, key: str, shape: Callable[..., Any]) -> list[dict[str, Any]]:
     """One result for each item: its name, state, whether it changed, and the object or the error."""
-    concerned = touched(result.before, result.after, result.plan)
+    concerned: set[tuple[str, str]] = set()
+    if result.changed:
+        from ._report import touched
+
+        concerned = touched(result.before, result.after, result.plan)
     found = []
     for item in items:
         entry: dict[str, Any] = {
             "name": item.name,
             "state": item.state,
-            "changed": item_changed(item, concerned),
+            "changed": (item.kind, item.name) in concerned,
             key: shape(result.after, item.name),
         }
         if item.error is not None:
@@ -131,12 +140,24 @@ def _require_libraries(module: AnsibleModule) -> None:
 
 
 def _version_of(library: str) -> tuple[int, ...] | None:
-    """The installed version's leading numbers; None where the library is missing."""
-    if importlib.util.find_spec(library) is None:
+    """The installed version's leading numbers; None where the library is missing.
+
+    Read off the name of what was installed beside it: ``importlib.metadata`` takes longer to import than a task to run.
+    """
+    spec = importlib.util.find_spec(library)
+    if spec is None or spec.origin is None:
         return None
-    try:
-        version = importlib.metadata.version(library)
-    except importlib.metadata.PackageNotFoundError:  # there, but not as a package: its version is anybody's guess
-        return LIBRARIES[library]
-    # None where an uninstall left the package's folder behind.
-    return tuple(int(part) for part in re.findall(r"[0-9]+", version or "")[:3])
+    beside = os.path.dirname(os.path.dirname(spec.origin))
+    versions = [
+        tuple(int(part) for part in re.findall(r"[0-9]+", match.group(1))[:3]) if _is_installed(beside, name) else ()
+        for name in os.listdir(beside)
+        for match in [INSTALLED.fullmatch(name)]
+        if match is not None and name.startswith(f"{library}-")
+    ]
+    # There, but not as a package: its version is anybody's guess.
+    return max(versions, default=LIBRARIES[library])
+
+
+def _is_installed(directory: str, name: str) -> bool:
+    """Whether it is more than the folder that an uninstall left behind."""
+    return any(os.path.isfile(os.path.join(directory, name, *each)) for each in (["METADATA"], ["PKG-INFO"], []))

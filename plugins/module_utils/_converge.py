@@ -10,18 +10,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Callable, Generic, TypeVar
+from typing import TYPE_CHECKING, Callable, Generic, TypeVar
 
 from ._conflicts import find_conflicts, find_waiting, left_alone, without_waiting
 from ._errors import BridgeworkError, HostError, KernelError, StateError
 from ._facts import Facts
 from ._firewall import AUTO, Firewall
-from ._flows import PortChange
 from ._hostconfig import HOST, UNFINISHED, Address, HostConfig, Link, Namespace, Route, Sysctl
 from ._intent import Item, items_of
 from ._kernel import Kernel
-from ._kernel.apply import apply
-from ._kernel.conntrack import forget_left_behind
 from ._kernel.facts import HostFacts
 from ._kernel.observe import Scope, observe
 from ._kernel.sysctl import read_traits
@@ -32,6 +29,9 @@ from ._render import render
 from ._settings import LEADERS
 from ._state import State
 from ._store import Store
+
+if TYPE_CHECKING:
+    from ._firewall.ruleset import PortRule
 
 Outcome = TypeVar("Outcome")
 Intent = Callable[[State, Facts], Outcome]
@@ -105,7 +105,8 @@ class _Run:
         state.forget_idle_references()
         used = self._declared.firewall_backend
         state.firewall_backend = self._firewall.choose(self._backend, used) if state.routed_networks() else ""
-        wanted, old = self._render(state), self._render(self._declared)
+        old = self._render(self._declared)
+        wanted = self._render(state) if redeclared(self._declared, state) else old
         self._firewall.require({**old.firewall, **wanted.firewall})  # also for what is to go
         items = items_of(outcome)
         is_about, asks_of = _is_about(items, self._declared, state), _asks_of(self._declared, state)
@@ -165,8 +166,8 @@ class _Run:
         if announced != self._ledger:
             self._record(announced)
         try:
-            apply(self._kernel, result.plan, self._firewall)
-            forget_left_behind(self._kernel.tables, PortChange.towards(wanted.ports, present.ports, old.ports))
+            self._apply(result.plan)
+            self._forget_flows(wanted.ports, present.ports, old.ports)
             settled = self._settle(announced, result, wanted, left)
             self._store.save((self._declared, announced), (result.after, settled))
         except BaseException as error:
@@ -174,6 +175,20 @@ class _Run:
             if isinstance(error, OSError):
                 raise KernelError(f"the host refused a step, and is as it was before: {error}") from error
             raise
+
+    def _apply(self, plan: Plan) -> None:
+        # What is only needed where something is to be done is imported there: most runs find nothing.
+        from ._kernel.apply import apply
+
+        apply(self._kernel, plan, self._firewall)
+
+    def _forget_flows(self, wanted: frozenset[PortRule], *earlier: frozenset[PortRule]) -> None:
+        """The flows that lead where a port led earlier, and leads no more."""
+        if any(each != wanted for each in earlier):
+            from ._flows import PortChange
+            from ._kernel.conntrack import forget_left_behind
+
+            forget_left_behind(self._kernel.tables, PortChange.towards(wanted, *earlier))
 
     def _record(self, announced: Ledger) -> None:
         try:
@@ -231,8 +246,8 @@ class _Run:
         )
         try:
             now = self._observe(announced, wanted, old, target)
-            apply(self._kernel, make_plan(target, now), self._firewall)
-            forget_left_behind(self._kernel.tables, PortChange.towards(target.ports, now.ports))
+            self._apply(make_plan(target, now))
+            self._forget_flows(target.ports, now.ports)
             self._store.save((self._declared, announced), (self._declared, self._ledger))
             self._store.unmake()
         except (BridgeworkError, OSError) as second:

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 
 
@@ -59,5 +58,7 @@ def quoted(value: object) -> str:
 
 def did_you_mean(word: str, known: Sequence[str]) -> str:
     """A remedy that names what was probably meant."""
+    import difflib
+
     near = [each for each in known if each.rpartition(".")[2] == word] or difflib.get_close_matches(word, known, n=1)
     return f"did you mean {near[0]}?" if near else "use one of: " + ", ".join(known)

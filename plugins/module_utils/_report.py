@@ -28,7 +28,6 @@ from ._hostconfig import (
     network_owner,
     parent_owner,
 )
-from ._intent import Item
 from ._ipam import bridge_mac, link_local_address
 from ._plan import CREATE, Plan, Step
 from ._state import State
@@ -110,10 +109,6 @@ def _concerned_by_rules(lines: Iterable[FirewallLine], before: State, after: Sta
         about = set().union(*(meant[word] for word in words if word in meant))
         found |= about or {("network", name) for name in after.networks}
     return found
-
-
-def item_changed(item: Item, concerned: set[tuple[str, str]]) -> bool:
-    return (item.kind, item.name) in concerned
 
 
 def _declared_lines(before: State, after: State) -> tuple[list[str], list[str]]:

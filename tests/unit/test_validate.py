@@ -43,6 +43,8 @@ ODD_NAMES = [
     ("\ud800", "\\ud800"),
 ]
 
+KEYS = dict.fromkeys(key for name in _drivers.NAMES for key in _drivers.find(name).options)
+
 
 @pytest.mark.parametrize("name", ["a", "1", "web", "Web-2.example_x", "a" * 128])
 def test_name_in_dockers_alphabet_is_taken(name: str) -> None:
@@ -237,7 +239,7 @@ def test_driver_options_are_kept_as_text(given_options: dict[str, Any], kept: di
         ),
         (
             {"colour": "blue"},
-            'driver_options "colour=blue" is unknown; use one of: ' + ", ".join(_drivers.CHECKS),
+            'driver_options "colour=blue" is unknown; use one of: ' + ", ".join(KEYS),
         ),
         (
             {"com.docker.network.driver.mtu": "67"},

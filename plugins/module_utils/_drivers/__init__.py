@@ -1,10 +1,14 @@
 # SPDX-FileCopyrightText: Bridgework contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Network drivers: what sets a bridge, a macvlan and an ipvlan network apart, a file each. Pure."""
+"""Network drivers: what sets a bridge, a macvlan and an ipvlan network apart, a file each. Pure.
+
+Each is imported when a network has it: most hosts have bridges only.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 from .. import _validate
@@ -12,9 +16,6 @@ from .._errors import InvalidInput, did_you_mean
 from .._hostconfig import Held
 from .._model import Endpoint, IpamBlock, Network
 from .._options import Check
-from .bridge import Bridge
-from .ipvlan import Ipvlan
-from .macvlan import Macvlan
 
 if TYPE_CHECKING:
     from .._facts import Facts
@@ -67,30 +68,46 @@ class Driver(Protocol):
         """Links that the host and the container have for an endpoint, and settings of the container's."""
 
 
-DRIVERS: Mapping[str, Driver] = {driver.name: driver for driver in (Bridge(), Macvlan(), Ipvlan())}
-DEFAULT = Bridge.name
-CHECKS: Mapping[str, Check] = {key: check for driver in DRIVERS.values() for key, check in driver.options.items()}
+NAMES = ("bridge", "macvlan", "ipvlan")
+DEFAULT = NAMES[0]
+
+
+@cache
+def find(name: str) -> Driver:
+    """The driver of that name, which is one of ``NAMES``."""
+    if name == "macvlan":
+        from .macvlan import Macvlan
+
+        return Macvlan()
+    if name == "ipvlan":
+        from .ipvlan import Ipvlan
+
+        return Ipvlan()
+    from .bridge import Bridge
+
+    return Bridge()
 
 
 def driver_of(network: Network) -> Driver:
-    return DRIVERS[network.driver]
+    return find(network.driver)
 
 
 def checked_options(subject: str, options: Mapping[str, Any]) -> Mapping[str, str]:
     """The options as text, each a key of some driver and each value of its kind."""
+    checks = {key: check for name in NAMES for key, check in find(name).options.items()} if options else {}
     for key, value in options.items():
-        if key not in CHECKS:
-            remedy = did_you_mean(key, tuple(CHECKS))
+        if key not in checks:
+            remedy = did_you_mean(key, tuple(checks))
             raise InvalidInput(subject, "driver_options", f"{key}={value}", "is unknown", remedy)
-    return {key: CHECKS[key](subject, key, str(value)) for key, value in options.items()}
+    return {key: checks[key](subject, key, str(value)) for key, value in options.items()}
 
 
 def chosen(subject: str, name: str, options: Mapping[str, str]) -> Driver:
     """The driver of that name, to which the options belong."""
-    driver = DRIVERS[_validate.choice(subject, "driver", name, DRIVERS)]
+    driver = find(_validate.choice(subject, "driver", name, NAMES))
     for key, value in options.items():
         if key not in driver.options:
-            owners = " and ".join(each.name for each in DRIVERS.values() if key in each.options)
+            owners = " and ".join(each for each in NAMES if key in find(each).options)
             raise InvalidInput(
                 subject,
                 "driver_options",

@@ -5,11 +5,15 @@
 from __future__ import annotations
 
 import resource
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from .namespaces import Namespaces
-from .netlink import Netlink
 from .sysctl import Sysctls
 from .tables import Tables
+
+if TYPE_CHECKING:
+    from .netlink import Netlink
 
 
 class Kernel:
@@ -21,12 +25,19 @@ class Kernel:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         self.namespaces = Namespaces()
         self.tables = Tables(self.namespaces)
-        self.netlink = Netlink(self.namespaces)
         self.sysctls = Sysctls(self.namespaces)
+
+    @cached_property
+    def netlink(self) -> Netlink:
+        """What makes changes; most runs make none."""
+        from .netlink import Netlink
+
+        return Netlink(self.namespaces)
 
     def __enter__(self) -> Kernel:
         return self
 
     def __exit__(self, *_exception: object) -> None:
-        self.netlink.close()
+        if "netlink" in vars(self):
+            self.netlink.close()
         self.namespaces.close()

@@ -26,7 +26,7 @@ class HostFacts:
 
     def __init__(self, kernel: Kernel, ledger: Ledger, check_mode: bool) -> None:
         self._namespaces = kernel.namespaces
-        self._netlink = kernel.netlink
+        self._kernel = kernel
         self._tables = kernel.tables
         self._sysctls = kernel.sysctls
         # A run that was killed may not have come to mark them.
@@ -96,7 +96,7 @@ class HostFacts:
 
     @cache  # noqa: B019
     def has_link_kind(self, kind: str) -> bool:
-        return self._netlink.has_kind(kind)
+        return self._kernel.netlink.has_kind(kind)
 
     @cache  # noqa: B019
     def local_addresses(self) -> frozenset[str]:

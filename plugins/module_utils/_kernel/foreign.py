@@ -14,9 +14,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Union
 
+from .namespaces import CLONE_NEWNET
 from .runtimes import NotFound, Runtimes
 
-CLONE_NEWNET = 0x40000000  # include/uapi/linux/sched.h
 NS_GET_NSTYPE = 0xB703  # include/uapi/linux/nsfs.h
 MOST_LINKS = 40  # MAXSYMLINKS of the kernel, include/linux/namei.h
 ATTEMPTS = 3
@@ -52,6 +52,10 @@ class Foreign:
 
     def announce(self, references: Iterable[str]) -> None:
         self._announced.update(references)
+
+    def opened(self, reference: str) -> Found | None:
+        found = self.find(reference)
+        return found if isinstance(found, Found) else None
 
     def find(self, reference: str) -> Answer:
         if reference not in self._answers:

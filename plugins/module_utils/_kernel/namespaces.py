@@ -13,16 +13,21 @@ import os
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from .._errors import KernelError
 from .._hostconfig import HOST
 from .._model import is_reference
-from .foreign import CLONE_NEWNET, Foreign, Found
+
+if TYPE_CHECKING:
+    from .foreign import Foreign
 
 DIRECTORY = "/run/netns"
 OWN = "/proc/thread-self/ns/net"
 
-# include/uapi/linux/mount.h, umount(2)
+# include/uapi/linux/sched.h, include/uapi/linux/mount.h, umount(2)
+CLONE_NEWNET = 0x40000000
 MS_BIND, MS_REC, MS_SHARED = 0x1000, 0x4000, 0x100000
 MNT_DETACH, UMOUNT_NOFOLLOW = 2, 8
 
@@ -35,28 +40,37 @@ class Namespaces:
     def __init__(self) -> None:
         self._host = os.open(OWN, os.O_RDONLY | os.O_CLOEXEC)
         self._removed: dict[str, int] = {}
-        self._foreign = Foreign(os.fstat(self._host).st_dev)
+
+    @cached_property
+    def _foreign(self) -> Foreign:
+        """Containers that others run; most hosts have none."""
+        from .foreign import Foreign
+
+        return Foreign(os.fstat(self._host).st_dev)
 
     def close(self) -> None:
-        self._foreign.close()
+        if "_foreign" in vars(self):
+            self._foreign.close()
         for descriptor in (self._host, *self._removed.values()):
             os.close(descriptor)
 
     def look_up(self, containers: Iterable[str]) -> None:
         """All references among them are going to be asked for, at once when the first is needed."""
-        self._foreign.announce(name for name in containers if is_reference(name))
+        references = [name for name in containers if is_reference(name)]
+        if references:
+            self._foreign.announce(references)
 
     def place(self, name: str) -> str:
         """The file that stands for a container's namespace, as others may open it; empty where there is none."""
         if not is_reference(name):
             return path(name)
-        found = self._foreign.find(name)
-        return found.place if isinstance(found, Found) else ""
+        found = self._foreign.opened(name)
+        return "" if found is None else found.place
 
     def anchor(self, name: str) -> str | None:
         """What tells the process of that number, in its present namespace, from others that had or will have it."""
-        found = self._foreign.find(name) if name.startswith("pid:") else None
-        return found.anchor if isinstance(found, Found) else None
+        found = self._foreign.opened(name) if name.startswith("pid:") else None
+        return None if found is None else found.anchor
 
     def why_missing(self, reference: str) -> str:
         """Why there is no namespace behind a reference, and the way out."""
@@ -66,9 +80,9 @@ class Namespaces:
         """The file that stands for a container's namespace. Raises FileNotFoundError where a reference has none."""
         if not is_reference(name):
             return path(name)
-        found = self._foreign.find(name)
-        if not isinstance(found, Found):
-            raise FileNotFoundError(errno.ENOENT, str(found))
+        found = self._foreign.opened(name)
+        if found is None:
+            raise FileNotFoundError(errno.ENOENT, self.why_missing(name))
         return f"/proc/self/fd/{found.descriptor}"
 
     @contextmanager
