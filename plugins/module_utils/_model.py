@@ -17,7 +17,7 @@ PREDEFINED_NETWORKS = (PREDEFINED_BRIDGE, "host", "none")
 
 MODES = ("bridge", "none", "host", "container")
 FAMILIES = (4, 6)  # IPv4 and IPv6
-PROTOCOLS = ("tcp", "udp")
+PROTOCOLS = ("tcp", "udp", "sctp")
 UNSPECIFIED = {4: "0.0.0.0", 6: "::"}
 WILDCARDS = tuple(UNSPECIFIED.values())
 
@@ -138,7 +138,10 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class PortMapping:
-    """A published port. ``random`` says that the host port was chosen here, not by the user."""
+    """A published port. ``random`` says that the host port was chosen here, not by the user.
+
+    ``sources``: subnets whose hosts alone may use it, in CIDR form; everybody may where there are none.
+    """
 
     container: str
     protocol: str
@@ -147,6 +150,7 @@ class PortMapping:
     host_port: int
     random: bool = False
     network: str | None = None
+    sources: tuple[str, ...] = ()
 
     @property
     def key(self) -> tuple[str, str, int]:

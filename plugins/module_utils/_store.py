@@ -57,7 +57,7 @@ CREATE TABLE address (
 CREATE TABLE mapping (
     protocol TEXT NOT NULL, host_ip TEXT NOT NULL, host_port INTEGER NOT NULL,
     container TEXT NOT NULL REFERENCES container DEFERRABLE INITIALLY DEFERRED,
-    container_port INTEGER NOT NULL, random INTEGER NOT NULL, network TEXT,
+    container_port INTEGER NOT NULL, random INTEGER NOT NULL, network TEXT, sources TEXT NOT NULL,
     PRIMARY KEY (protocol, host_ip, host_port)
 );
 CREATE INDEX mapping_port ON mapping (protocol, host_port);
@@ -269,6 +269,7 @@ def _mapping(row: Mapping[str, Any]) -> PortMapping:
         host_port=row["host_port"],
         random=bool(row["random"]),
         network=row["network"],
+        sources=tuple(json.loads(row["sources"])),
     )
 
 
@@ -390,9 +391,10 @@ TABLES = (
     Table(
         "mapping",
         3,
-        ("protocol", "host_ip", "host_port", "container", "container_port", "random", "network"),
+        ("protocol", "host_ip", "host_port", "container", "container_port", "random", "network", "sources"),
         lambda state, _ledger: [
-            (*m.key, m.container, m.container_port, m.random, m.network) for m in state.mappings.values()
+            (*m.key, m.container, m.container_port, m.random, m.network, _dump(m.sources))
+            for m in state.mappings.values()
         ],
     ),
     Table(

@@ -49,10 +49,21 @@ def _publish(
     routed = _options.gateway_mode(network.options, version) == _options.ROUTED
     trusted = _options.trusted_interfaces(network.options)
     if not routed:
-        ports.append(PortRule(mapping.protocol, mapping.host_ip, mapping.host_port, target, mapping.container_port))
+        ports.append(
+            PortRule(
+                mapping.protocol,
+                mapping.host_ip,
+                mapping.host_port,
+                target,
+                mapping.container_port,
+                mapping.sources,
+            )
+        )
     if (routed or trusted) and not ipaddress.ip_address(mapping.host_ip).is_loopback:
         links = () if routed else trusted
-        direct.append(DirectRule(mapping.protocol, network.device, target, mapping.container_port, links))
+        direct.append(
+            DirectRule(mapping.protocol, network.device, target, mapping.container_port, links, mapping.sources)
+        )
 
 
 def _rules(network: Network, version: int) -> NetworkRules:
