@@ -22,6 +22,7 @@ from kernel.support import Managed, Result, check_error, same, unlocked
 from lab import Host
 
 STATE = "/var/lib/bridgework/state.db"
+MEMORY = "/run/bridgework/firewall"
 NOBODY = 65534
 # Each of them has something to do on a host that was prepared by `used`.
 TASKS: dict[str, dict[str, Any]] = {
@@ -101,6 +102,7 @@ def test_containers_without_a_network_need_no_iptables(managed: Managed) -> None
 
 
 def test_iptables_that_does_not_work_is_named(used: Managed) -> None:
+    used.sh(f"rm {MEMORY}")  # or nothing would have to be read
     before = used.snapshot()
     with hidden(used, "$(command -v iptables-save)", behind="/bin/false"):
         refuse(used, "^iptables-save failed: exit code 1; .*by hand")
