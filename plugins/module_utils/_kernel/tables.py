@@ -121,7 +121,7 @@ class Tables:
         found = []
         for body in self._dump(namespace, RTM_GETADDR, ADDRESS.pack(0, 0, 0, 0, 0)):
             _family, length, _flags, _scope, link = ADDRESS.unpack_from(body)
-            values = _attributes(body, ADDRESS.size)
+            values = attributes(body, ADDRESS.size)
             packed = values.get(IFA_LOCAL) or values.get(IFA_ADDRESS)
             if packed:
                 found.append(AddressRow(link, _address(packed), length))
@@ -135,7 +135,7 @@ class Tables:
         found = []
         for body in self._dump(namespace, RTM_GETROUTE, ROUTE.pack(0, 0, 0, 0, 0, 0, 0, 0, 0)):
             family, length, _source, _tos, table, *_rest = ROUTE.unpack_from(body)
-            values = _attributes(body, ROUTE.size)
+            values = attributes(body, ROUTE.size)
             if family not in (socket.AF_INET, socket.AF_INET6) or _number(values.get(RTA_TABLE), table) != TABLE_MAIN:
                 continue
             destination, gateway = values.get(RTA_DST), values.get(RTA_GATEWAY)
@@ -231,7 +231,8 @@ def _answers(link: socket.socket) -> Iterator[bytes]:
             offset += length + 3 & ~3
 
 
-def _attributes(body: bytes, offset: int = 0) -> Attributes:
+def attributes(body: bytes, offset: int = 0) -> Attributes:
+    """What stands in a message from that offset on, by kind."""
     found: Attributes = {}
     end = len(body)
     while offset + ATTRIBUTE.size <= end:
@@ -243,19 +244,19 @@ def _attributes(body: bytes, offset: int = 0) -> Attributes:
 
 def _link(body: bytes) -> LinkRow:
     _family, hardware, index, flags, _change = LINK.unpack_from(body)
-    values = _attributes(body, LINK.size)
-    info = _attributes(values.get(IFLA_LINKINFO, b""))
-    kind = _text(info.get(IFLA_INFO_KIND, b""))
-    data = _attributes(info.get(IFLA_INFO_DATA, b""))
-    is_port = _text(info.get(IFLA_INFO_SLAVE_KIND, b"")) == "bridge"
-    port = _attributes(info.get(IFLA_INFO_SLAVE_DATA, b"")) if is_port else {}
+    values = attributes(body, LINK.size)
+    info = attributes(values.get(IFLA_LINKINFO, b""))
+    kind = text(info.get(IFLA_INFO_KIND, b""))
+    data = attributes(info.get(IFLA_INFO_DATA, b""))
+    is_port = text(info.get(IFLA_INFO_SLAVE_KIND, b"")) == "bridge"
+    port = attributes(info.get(IFLA_INFO_SLAVE_DATA, b"")) if is_port else {}
     lower_netns = values.get(IFLA_LINK_NETNSID)
     mac = values.get(IFLA_ADDRESS, b"")
     return LinkRow(
         index=index,
-        name=_text(values.get(IFLA_IFNAME, b"")),
+        name=text(values.get(IFLA_IFNAME, b"")),
         kind=kind,
-        alias=_text(values.get(IFLA_IFALIAS, b"")),
+        alias=text(values.get(IFLA_IFALIAS, b"")),
         hardware=hardware,
         up=bool(flags & IFF_UP),
         mtu=_number(values.get(IFLA_MTU)),
@@ -286,7 +287,7 @@ def _other_names(properties: bytes) -> tuple[str, ...]:
     while offset + ATTRIBUTE.size <= len(properties):
         length, kind = ATTRIBUTE.unpack_from(properties, offset)
         if kind & NLA_TYPE_MASK == IFLA_ALT_IFNAME:
-            found.append(_text(properties[offset + ATTRIBUTE.size : offset + length]))
+            found.append(text(properties[offset + ATTRIBUTE.size : offset + length]))
         offset += max(length + 3 & ~3, ATTRIBUTE.size)
     return tuple(found)
 
@@ -296,7 +297,7 @@ def _number(value: bytes | None, default: int = 0) -> int:
     return default if not value else int.from_bytes(value, sys.byteorder)
 
 
-def _text(value: bytes) -> str:
+def text(value: bytes) -> str:
     """A name, or an alias, which anybody may have set to bytes of any kind."""
     return value.rstrip(b"\0").decode("utf-8", "replace")
 
