@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from ._conflicts import is_replaced
 from ._hostconfig import (
@@ -59,10 +60,20 @@ class FirewallSwap:
     after: FirewallLines
 
     def removed(self) -> list[FirewallLine]:
-        return list(_lines_missing_from(self.after, self.before))
+        return [*self._removed]
 
     def added(self) -> list[FirewallLine]:
-        return list(_lines_missing_from(self.before, self.after))
+        return [*self._added]
+
+    # Found once: there may be tens of thousands of lines.
+
+    @cached_property
+    def _removed(self) -> tuple[FirewallLine, ...]:
+        return tuple(_lines_missing_from(self.after, self.before))
+
+    @cached_property
+    def _added(self) -> tuple[FirewallLine, ...]:
+        return tuple(_lines_missing_from(self.before, self.after))
 
     def reordered(self) -> tuple[list[FirewallLine], list[FirewallLine]]:
         """All lines of the places that differ, before and after."""
@@ -304,9 +315,12 @@ def _firewall(wanted: FirewallLines, present: FirewallLines) -> FirewallSwap | N
 def _lines_missing_from(these: FirewallLines, those: FirewallLines) -> Iterable[FirewallLine]:
     """Lines of those that these lack, as often as they lack them."""
     for place in sorted(those):
-        spare = Counter(these.get(place, ()))
-        for text in those[place]:
-            if spare[text] > 0:
-                spare[text] -= 1
-            else:
+        here, there = these.get(place, ()), those[place]
+        if here == there:
+            continue
+        missing = Counter(there)
+        missing.subtract(here)
+        for text in there if any(count > 0 for count in missing.values()) else ():
+            if missing[text] > 0:
+                missing[text] -= 1
                 yield FirewallLine(place, text)

@@ -115,8 +115,9 @@ def _declared_lines(before: State, after: State) -> tuple[list[str], list[str]]:
     old, new = [], []
     for kind, attribute in RECORDS:
         was, now = getattr(before, attribute), getattr(after, attribute)
-        old += [_record(kind, was[key]) for key in sorted(was) if now.get(key) != was[key]]
-        new += [_record(kind, now[key]) for key in sorted(now) if was.get(key) != now[key]]
+        changed = sorted(_changed_keys(was, now))
+        old += [_record(kind, was[key]) for key in changed if key in was]
+        new += [_record(kind, now[key]) for key in changed if key in now]
     return old, new
 
 
@@ -131,9 +132,14 @@ def _record(kind: str, record: Any) -> str:
 
 
 def _changed_records(was: Mapping[Any, Any], now: Mapping[Any, Any]) -> Iterable[Any]:
-    for key in {*was, *now}:
-        if was.get(key) != now.get(key):
-            yield from (each for each in (was.get(key), now.get(key)) if each is not None)
+    for key in _changed_keys(was, now):
+        yield from (each for each in (was.get(key), now.get(key)) if each is not None)
+
+
+def _changed_keys(was: Mapping[Any, Any], now: Mapping[Any, Any]) -> list[Any]:
+    """Most records are the very same; to compare thousands of them field by field would take longer than the task."""
+    gone = [key for key in was if key not in now]
+    return gone + [key for key, each in now.items() if was.get(key) is not each and was.get(key) != each]
 
 
 def _concerned(kind: str, record: Any) -> set[tuple[str, str]]:
