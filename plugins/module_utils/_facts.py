@@ -14,11 +14,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Listener:
-    """A socket that waits for peers; `inode` leads to the process that holds it."""
+    """A socket that waits for peers; ``inode`` leads to the process that holds it.
+
+    One on ``::`` that is not ``v6only`` takes those of IPv4 too.
+    """
 
     address: str
     port: int
     inode: int
+    v6only: bool = False
 
 
 @dataclass(frozen=True)

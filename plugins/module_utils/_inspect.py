@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import _ipam
+from . import _ipam, _sources
 from ._drivers import DEFAULT
 from ._facts import Facts
 from ._hostconfig import HOST
@@ -146,11 +146,16 @@ def container_now(state: State, facts: Facts, name: str) -> dict[str, Any] | Non
     }
 
 
-def ports(state: State, container_name: str) -> dict[str, list[dict[str, str]]]:
-    """A container's published ports in the shape of Docker's ``NetworkSettings.Ports``."""
-    found: dict[str, list[dict[str, str]]] = {}
+def ports(state: State, container_name: str) -> dict[str, list[dict[str, Any]]]:
+    """A container's published ports in the shape of Docker's ``NetworkSettings.Ports``.
+
+    Those that are not for everybody say besides for whom they are.
+    """
+    found: dict[str, list[dict[str, Any]]] = {}
     for mapping in sorted(state.mappings_of(container_name), key=_by_container_port):
-        binding = {"HostIp": mapping.host_ip, "HostPort": str(mapping.host_port)}
+        binding: dict[str, Any] = {"HostIp": mapping.host_ip, "HostPort": str(mapping.host_port)}
+        if mapping.sources:
+            binding["AllowedSources"] = _sources.shown(mapping.sources)
         found.setdefault(f"{mapping.container_port}/{mapping.protocol}", []).append(binding)
     return found
 

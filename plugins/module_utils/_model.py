@@ -32,6 +32,12 @@ def version_of(address: str) -> int:
     return 6 if ":" in address else 4
 
 
+def socket_text(host_ip: str, ports: object, protocol: str = "") -> str:
+    """An address with a port, or ports, as users write it."""
+    address = f"[{host_ip}]" if ":" in host_ip else host_ip
+    return f"{address}:{ports}" + (f"/{protocol}" if protocol else "")
+
+
 @dataclass(frozen=True)
 class IpamBlock:
     """One subnet of a network, and how addresses are given out in it."""

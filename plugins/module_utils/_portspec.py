@@ -17,14 +17,18 @@ from ._errors import InvalidInput, quoted
 from ._model import PROTOCOLS
 
 PORTS = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9}))?", re.ASCII)
-SYNTAX = 'write it like "8080", "8000:8080", "192.0.2.7::8080", "192.0.2.7:8000:8080" or "7000-7010:7000-7010/udp"'
+SYNTAX = (
+    'write it like "8080", "8000:8080", "192.0.2.7::8080", "192.0.2.7:8000:8080", "[2001:db8::7]:53:53/udp" or '
+    '"7000-7010:7000-7010/sctp"'
+)
 
 
 @dataclass(frozen=True)
 class PublishedPort:
     """One container port and the host ports that it may have.
 
-    ``host_ports`` holds the first and last candidate, both included; None asks for a random port.
+    ``host_ports`` holds the first and last candidate, both included; None asks for a random port. Without ``host_ip``
+    it is published on every address, in each family that the container has.
     """
 
     protocol: str
@@ -87,10 +91,20 @@ def _split_fields(subject: str, text: str, body: str) -> tuple[str | None, str, 
     bracketed = re.fullmatch(r"\[([^]]*)\]:(.*)", body)
     fields = [bracketed.group(1), *bracketed.group(2).split(":")] if bracketed else body.split(":")
     if len(fields) == 3 and fields[0]:
-        return str(_validate.address(subject, "published_ports", fields[0])), fields[1], fields[2]
+        return _host_address(subject, fields[0]), fields[1], fields[2]
     if bracketed or len(fields) > 2 or (len(fields) == 2 and not fields[0]):
         raise InvalidInput(subject, "published_ports", text, "is not a port mapping", SYNTAX)
     return None, "" if len(fields) == 1 else fields[0], fields[-1]
+
+
+def _host_address(subject: str, text: str) -> str:
+    address = _validate.address(subject, "published_ports", text)
+    if address.version == 6 and address.is_ipv4_mapped():
+        plain = address.ipv4()
+        raise InvalidInput(
+            subject, "published_ports", text, "is an IPv4 address in the form of an IPv6 one", f"write {plain}"
+        )
+    return str(address)
 
 
 def _ports(subject: str, option: str, text: str, ports: str) -> tuple[int, int]:

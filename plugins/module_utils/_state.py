@@ -36,16 +36,22 @@ class Endpoints(Indexed):
 
 
 class Mappings(Indexed):
-    """Port mappings by (protocol, host address, host port); found by container."""
+    """Port mappings by (protocol, host address, host port); found by container, and by the port on any address."""
 
     def places(self, record: PortMapping) -> Iterator[Hashable]:
         yield ("container", record.container)
+        yield port_place(record.protocol, record.host_port)
 
 
 def address_place(network: str, address: str) -> Hashable:
     """Where the endpoint with an address is found. Integers, as looking for a free one compares so many."""
     parsed = ipaddress.ip_address(address)
     return (network, parsed.version, int(parsed))
+
+
+def port_place(protocol: str, port: int) -> Hashable:
+    """Where the mappings of a host port are found."""
+    return (protocol, port)
 
 
 def lets_in_ports(network: Network) -> bool:
@@ -107,11 +113,14 @@ class State:
         return next(iter(self.endpoints.at(address_place(network, address))), None)
 
     def publishing_endpoint(self, mapping: PortMapping) -> Endpoint | None:
-        """Where a mapping leads to now: the first of its container's endpoints that lets the outside in, or None."""
-        version = version_of(mapping.host_ip)
-        for endpoint in self.gateways_of(mapping.container):
+        """Where a mapping leads to now, or None."""
+        return self.way_in(mapping.container, version_of(mapping.host_ip), mapping.network)
+
+    def way_in(self, container: str, version: int, network: str | None) -> Endpoint | None:
+        """The first of a container's endpoints, or that on the network, that lets the outside in; None without one."""
+        for endpoint in self.gateways_of(container):
             is_open = lets_in_ports(self.networks[endpoint.network]) and endpoint.address(version) is not None
-            if is_open and mapping.network in (None, endpoint.network):
+            if is_open and network in (None, endpoint.network):
                 return endpoint
         return None
 

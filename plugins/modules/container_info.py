@@ -122,7 +122,9 @@ containers:
           gateway: 192.168.10.1
           interface: eth0
     ports:
-      description: Its published ports in the shape of Docker's C(NetworkSettings.Ports).
+      description:
+        - Its published ports in the shape of Docker's C(NetworkSettings.Ports).
+        - Those that not everybody may use have C(AllowedSources) besides, which is empty where only the host may.
       type: dict
       sample:
         8080/tcp:

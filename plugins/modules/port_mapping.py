@@ -12,7 +12,7 @@ short_description: Publish ports of containers, as docker run -p does
 version_added: 0.1.0
 description:
   - Leads ports of the host to ports of containers, for clients elsewhere, on the host itself, in the same and in other
-    networks, and in the container itself.
+    networks, and in the container itself, over TCP, UDP and SCTP, with IPv4 and IPv6.
   - Takes one container at the top level, or many in O(mappings); many cost hardly more than one.
   - A published port follows its container to another address.
 author:
@@ -25,8 +25,14 @@ options:
     type: str
   published_ports:
     description:
-      - Ports in Docker's syntax, C([[ADDRESS:]HOST_PORT:]CONTAINER_PORT[/PROTOCOL]).
+      - Ports in Docker's syntax, C([[ADDRESS:]HOST_PORT:]CONTAINER_PORT[/PROTOCOL]). The protocol is C(tcp), C(udp) or
+        C(sctp); an IPv6 address stands in brackets.
       - Quote them, since YAML reads C(53:53) as the number 3233.
+      - Without an address a port is published on all of the host's, in IPv4 and in IPv6 as far as the container has an
+        address of them, under the same number. These are two entries in RV(ports). Where the container gets the other
+        family later, the next run adds the other entry.
+      - Where the network has the driver option C(com.docker.network.bridge.host_binding_ipv4), its address stands in
+        for one that is left out, and IPv6 is left out with it, as with Docker.
       - Without a host port a free one is chosen once, and stays.
       - Ranges of equal length are mapped one to one.
       - Of a range of host ports for a single container port, the first free one is taken.
@@ -49,6 +55,18 @@ options:
       - A container that others run, such as C(docker:web), keeps the default route that its runtime gave it. Whether
         replies that leave that way get out is up to that network.
     type: str
+  allowed_sources:
+    description:
+      - Addresses and subnets, in CIDR form, of the clients that may use these ports. For others they are as if they
+        were not published. Processes of the host itself always may.
+      - Left out, it stays as it is for ports that are published already, and everybody may use new ones. An empty list
+        lets everybody in again.
+      - It is for both families at once. A port whose family none of the sources is of is closed in that family; list
+        C(::/0) or C(0.0.0.0/0) too to let everybody in there.
+      - Where a port that not everybody may use comes to be published in another family, since the container got that
+        later, nobody may use it there until the option says who.
+    type: list
+    elements: str
   exclusive:
     description: Ports of the container that are not listed are published no longer.
     type: bool
@@ -78,6 +96,10 @@ options:
       network:
         description: As O(network).
         type: str
+      allowed_sources:
+        description: As O(allowed_sources).
+        type: list
+        elements: str
       exclusive:
         description: As O(exclusive).
         type: bool
@@ -109,6 +131,50 @@ EXAMPLES = r"""
       - container: dns
         published_ports: ["192.0.2.10:53:53/udp"]
 
+- name: Publish on all addresses of one family, and on one address of IPv6
+  bridgework.network.port_mapping:
+    container: web
+    published_ports:
+      - "[::]:8000:8080"
+      - "0.0.0.0:8001:8080"
+      - "[2001:db8::10]:53:53/udp"
+
+- name: Publish a range one to one, the first free port of another, and an SCTP port
+  bridgework.network.port_mapping:
+    container: signalling
+    published_ports:
+      - "7000-7010:7000-7010/udp"
+      - "8000-8010:80"
+      - "2905:2905/sctp"
+
+- name: Publish all that the image exposes on random ports, of one of the container's networks
+  bridgework.network.port_mapping:
+    container: web
+    network: front
+    publish_all_ports: true
+    exposed_ports: ["8080", "8443"]
+
+- name: Publish for some clients only
+  bridgework.network.port_mapping:
+    container: db
+    published_ports: ["5432:5432"]
+    allowed_sources: ["192.0.2.0/24", "2001:db8:7::/48"]
+
+- name: Publish for everybody again
+  bridgework.network.port_mapping:
+    container: db
+    published_ports: ["5432:5432"]
+    allowed_sources: []
+
+- name: Take one port back, and all of another container's
+  bridgework.network.port_mapping:
+    mappings:
+      - container: web
+        published_ports: ["8000:8080"]
+        state: absent
+      - container: db
+        state: absent
+
 - name: Publish nothing but these
   bridgework.network.port_mapping:
     container: web
@@ -128,12 +194,15 @@ actions:
 ports:
   description:
     - The container's published ports in the shape of Docker's C(NetworkSettings.Ports).
+    - Those that not everybody may use have C(AllowedSources) besides, which is empty where only the host may.
     - Of several containers, those of the first.
   returned: always
   type: dict
   sample:
     8080/tcp:
       - HostIp: 0.0.0.0
+        HostPort: "8000"
+      - HostIp: "::"
         HostPort: "8000"
 mappings:
   description: One result for each container.
@@ -178,6 +247,7 @@ MAPPING = {
     "publish_all_ports": {"type": "bool", "default": False},
     "exposed_ports": {"type": "list", "elements": "str"},
     "network": {"type": "str"},
+    "allowed_sources": {"type": "list", "elements": "str"},
     "exclusive": {"type": "bool", "default": False},
     "state": STATE,
 }

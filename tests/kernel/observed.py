@@ -44,7 +44,10 @@ def kernel(snapshot: Snapshot, host: int) -> Record:
         elif found := SETTING.fullmatch(key):
             settings[found["space"]] = value
         elif " nat " in key and (found := FORWARD.fullmatch(value)):
-            published[found["protocol"], found["address"] or "0.0.0.0", int(found["port"])] = found["target"]
+            address = found["address"] or ("::" if key.startswith("ip6tables") else "0.0.0.0")
+            published[found["protocol"], address, int(found["port"])] = (
+                found["target"].replace("[", "").replace("]", "")
+            )
     bridges = [link["ifname"] for (space, _), link in links.items() if not space and _kind(link) == "bridge"]
     return {
         "names": {name: sorted(each for each in inodes if inodes[each] == inodes[name]) for name in inodes},

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import copy
 import ipaddress
+import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -23,24 +24,26 @@ IPV6_MTU = 1280
 POOL = [f"172.{number}.0.0/16" for number in range(17, 32)]
 HOSTS_SUBNETS = ("192.0.2.0/24", "2001:db8:1::/64")
 HOSTS_INTERFACES = ("eth0",)
-WILDCARD = "0.0.0.0"
+WILDCARDS = {4: "0.0.0.0", 6: "::"}
 
 Record = dict[str, Any]
 Arguments = Mapping[str, Any]
 PortKey = tuple[str, str, int]
 
-# What the texts of published_ports say: protocol, host address, first and last host port (or a random one),
-# container port.
+# What the texts of published_ports say: protocol, host address (or all, in each family), first and last host port (or a
+# random one), container port.
 PORTS = {
-    "8000:80": [("tcp", WILDCARD, (8000, 8000), 80)],
-    "8000:81": [("tcp", WILDCARD, (8000, 8000), 81)],
-    "8000:80/udp": [("udp", WILDCARD, (8000, 8000), 80)],
+    "8000:80": [("tcp", None, (8000, 8000), 80)],
+    "8000:81": [("tcp", None, (8000, 8000), 81)],
+    "8000:80/udp": [("udp", None, (8000, 8000), 80)],
     "127.0.0.1:8000:80": [("tcp", "127.0.0.1", (8000, 8000), 80)],
     "192.0.2.10:8001:80": [("tcp", "192.0.2.10", (8001, 8001), 80)],
-    "8000-8001:80": [("tcp", WILDCARD, (8000, 8001), 80)],
-    "8001-8002:80-81": [("tcp", WILDCARD, (8001, 8001), 80), ("tcp", WILDCARD, (8002, 8002), 81)],
-    "80": [("tcp", WILDCARD, None, 80)],
-    "81/udp": [("udp", WILDCARD, None, 81)],
+    "[::]:8000:80": [("tcp", "::", (8000, 8000), 80)],
+    "[2001:db8:1::10]::81/udp": [("udp", "2001:db8:1::10", None, 81)],
+    "8000-8001:80": [("tcp", None, (8000, 8001), 80)],
+    "8001-8002:80-81": [("tcp", None, (8001, 8001), 80), ("tcp", None, (8002, 8002), 81)],
+    "80": [("tcp", None, None, 80)],
+    "81/udp": [("udp", None, None, 81)],
     "127.0.0.1::80": [("tcp", "127.0.0.1", None, 80)],
 }
 RANDOM_PORTS = range(32768, 61000)  # net.ipv4.ip_local_port_range
@@ -341,40 +344,59 @@ class Reference:
         for spec in mappings:
             ports = sorted((port for text in spec.get("published_ports", ()) for port in PORTS[text]), key=_choices)
             if spec.get("state") == "absent":
-                for key in filter(None, self.serving(spec, ports)) if ports else self.ports_of(spec["container"]):
+                everywhere = list(WILDCARDS.values())
+                doomed = itertools.chain(*self.serving(spec, ports, everywhere)) if ports else None
+                for key in list(self.ports_of(spec["container"]) if doomed is None else doomed):
                     del self.ports[key]
             elif ports or spec.get("exclusive"):
-                present.append((spec, ports))
+                present.append((spec, ports, self.everywhere(spec)))
             else:
                 raise Refused("no port is given")
         wanted = [
-            (spec, *each) for spec, ports in present for each in zip(ports, self.serving(spec, ports), strict=True)
+            (spec, *each)
+            for spec, ports, everywhere in present
+            for each in zip(ports, self.serving(spec, ports, everywhere), strict=True)
         ]
-        kept = [key for _spec, _port, key in wanted]
-        for spec, _ports in present:
+        kept = [key for _spec, _port, keys in wanted for key in keys]
+        for spec, _ports, _everywhere in present:
             for key in self.ports_of(spec["container"]) if spec.get("exclusive") else ():
                 if key not in kept:
                     del self.ports[key]
-        for spec, ports in present:
+        for spec, ports, _everywhere in present:
             self.check_publishing(spec, ports)
-        for spec, port, key in sorted(wanted, key=lambda each: _choices(each[1])):
-            self.publish(spec, port, key)
+        for spec, port, keys in sorted(wanted, key=lambda each: _choices(each[1])):
+            self.publish(spec, port, keys)
 
-    def serving(self, spec: Arguments, ports: Sequence[Any]) -> list[PortKey | None]:
-        """For each port, what serves it already; nothing serves two."""
-        found: list[PortKey | None] = []
+    def everywhere(self, spec: Arguments) -> list[str]:
+        """The addresses that ports without one are published on."""
+        return [WILDCARDS[family] for family in WILDCARDS if self.is_let_in(spec, family)]
+
+    def is_let_in(self, spec: Arguments, family: int) -> bool:
+        networks = [each for each in self.of(spec["container"]) if spec.get("network") in (None, each)]
+        return any(family in self.networks[each]["subnets"] for each in networks if self.lets_in(each))
+
+    def serving(self, spec: Arguments, ports: Sequence[Any], everywhere: list[str]) -> list[list[PortKey]]:
+        """For each port, what serves it already, all with one number; nothing serves two."""
+        found: list[list[PortKey]] = []
+        taken: set[PortKey] = set()
         for protocol, address, asked, container_port in ports:
-            for key in self.ports_of(spec["container"]):
-                port = self.ports[key]
-                alike = key[:2] == (protocol, address) and port["container_port"] == container_port
-                fits = port["random"] if asked is None else asked[0] <= key[2] <= asked[1]
-                # A port that was chosen here, and is now asked for by its number, becomes a given one.
-                if alike and fits and key not in found and not (_is_range(asked) and port["random"]):
-                    found.append(key)
-                    break
-            else:
-                found.append(None)
+            addresses = everywhere if address is None else [address]
+            alike = [
+                key
+                for key in self.ports_of(spec["container"])
+                if key[0] == protocol and key[1] in addresses and key not in taken
+                if self.ports[key]["container_port"] == container_port
+            ]
+            fitting = [key for key in alike if self.fits(asked, key)]
+            found.append([key for key in alike if fitting and key[2] == fitting[0][2]])
+            taken.update(found[-1])
         return found
+
+    def fits(self, asked: tuple[int, int] | None, key: PortKey) -> bool:
+        """A port that was chosen here, and is now asked for by its number, becomes a given one."""
+        if asked is None:
+            return self.ports[key]["random"]
+        return asked[0] <= key[2] <= asked[1] and not (_is_range(asked) and self.ports[key]["random"])
 
     def check_publishing(self, spec: Arguments, ports: Sequence[Any]) -> None:
         name, network = spec["container"], spec.get("network")
@@ -385,27 +407,34 @@ class Reference:
         networks = [each for each in self.of(name) if network in (None, each)]
         if not networks and (ports or network is not None):
             raise Refused("it is not connected", in_check_mode=not ports)
-        if ports and not any(4 in self.networks[each]["subnets"] for each in networks if self.lets_in(each)):
+        if ports and not any(self.is_let_in(spec, family) for family in WILDCARDS):
             raise Refused("nobody is let in there")
+        if not all(self.is_let_in(spec, family_of(port[1])) for port in ports if port[1] is not None):
+            raise Refused("it has no address of that family")
 
-    def publish(self, spec: Arguments, port: tuple[Any, ...], key: PortKey | None) -> None:
+    def publish(self, spec: Arguments, port: tuple[Any, ...], keys: Sequence[PortKey]) -> None:
         protocol, address, asked, container_port = port
-        if key is None:
-            candidates = range(asked[0], asked[1] + 1) if asked else [-1 - len(self.ports)]
-            free = (number for number in candidates if not self.clashes(protocol, address, number))
-            if (host_port := next(free, None)) is None:
-                raise Refused("the host's port is taken")
-            key = (protocol, address, host_port)
-        self.ports[key] = {
-            "container": spec["container"],
-            "container_port": container_port,
-            "random": asked is None,
-            "network": spec.get("network") or self.ports.get(key, {"network": None})["network"],
-        }
+        addresses = self.everywhere(spec) if address is None else [address]
+        missing = [each for each in addresses if each not in [key[1] for key in keys]]
+        candidates = range(asked[0], asked[1] + 1) if asked else [-1 - len(self.ports)]
+        candidates = [key[2] for key in keys[:1]] or candidates
+        free = (number for number in candidates if not any(self.clashes(protocol, each, number) for each in missing))
+        if (host_port := next(free, None)) is None:
+            raise Refused("the host's port is taken")
+        was = next((self.ports[key] for key in keys), {"network": None})
+        for each in addresses:
+            key = (protocol, each, host_port)
+            self.ports[key] = {
+                "container": spec["container"],
+                "container_port": container_port,
+                "random": asked is None and self.ports.get(key, {"random": True})["random"],
+                "network": spec.get("network") or self.ports.get(key, was)["network"],
+            }
 
     def clashes(self, protocol: str, address: str, number: int) -> bool:
         return any(
-            (key[0], key[2]) == (protocol, number) and (key[1] == address or WILDCARD in (key[1], address))
+            (key[0], key[2], family_of(key[1])) == (protocol, number, family_of(address))
+            and (key[1] == address or {key[1], address} & set(WILDCARDS.values()))
             for key in self.ports
         )
 

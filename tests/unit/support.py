@@ -20,7 +20,7 @@ from ansible_collections.bridgework.network.plugins.module_utils._intent.contain
 from ansible_collections.bridgework.network.plugins.module_utils._intent.networks import NetworkSpec, apply_networks
 from ansible_collections.bridgework.network.plugins.module_utils._intent.ports import MappingSpec, apply_mappings
 from ansible_collections.bridgework.network.plugins.module_utils._intent.prune import Pruned, PruneSpec, apply_prune
-from ansible_collections.bridgework.network.plugins.module_utils._model import Container, Endpoint, Network
+from ansible_collections.bridgework.network.plugins.module_utils._model import Container, Endpoint, Network, socket_text
 from ansible_collections.bridgework.network.plugins.module_utils._state import State
 
 
@@ -81,7 +81,9 @@ class FakeFacts:
         return self.sockets.get(protocol, ())
 
     def holder_of(self, listener: Listener) -> str:
-        return f"process {self.holders[listener.inode]}, which listens on {listener.address}:{listener.port}"
+        return (
+            f"process {self.holders[listener.inode]}, which listens on {socket_text(listener.address, listener.port)}"
+        )
 
     def ephemeral_ports(self) -> tuple[int, int]:
         return self.port_range

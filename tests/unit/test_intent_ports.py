@@ -4,14 +4,19 @@
 
 from __future__ import annotations
 
+import ipaddress
 from typing import Any
 
 import pytest
-from unit.support import Declaration, FakeFacts, refused
+from hypothesis import given
+from hypothesis import strategies as st
+from unit.support import Declaration, FakeFacts, is_one_plain_line, refused
 
-from ansible_collections.bridgework.network.plugins.module_utils._errors import InUse
+from ansible_collections.bridgework.network.plugins.module_utils import _inspect, _sources
+from ansible_collections.bridgework.network.plugins.module_utils._errors import InUse, InvalidInput
 from ansible_collections.bridgework.network.plugins.module_utils._facts import Listener
 from ansible_collections.bridgework.network.plugins.module_utils._intent import Item
+from ansible_collections.bridgework.network.plugins.module_utils._model import socket_text
 
 NOT_HAVING_IT = "choose another port, or leave it out"
 
@@ -69,7 +74,7 @@ class TestPublishing:
         port = random_port(host)
         first, last = host.facts.port_range
         assert first <= port <= last
-        host.facts.sockets = {"tcp": [Listener("0.0.0.0", port, 77)]}
+        host.facts.sockets, host.facts.holders = {"tcp": [Listener("0.0.0.0", port, 77)]}, {77: "nginx (pid 7)"}
         host.facts.port_range = (1, 10)
         host.publish("web", text)
         assert random_port(host) == port
@@ -198,7 +203,7 @@ class TestClash:
         host = a_host(**listening(theirs, 8000))
         with refused(
             f'port mapping of "web": published_ports "{ours}:8000/tcp" is in use by process nginx (pid 7), '
-            f"which listens on {theirs}:8000; {NOT_HAVING_IT}",
+            f"which listens on {socket_text(theirs, 8000)}; {NOT_HAVING_IT}",
             InUse,
         ):
             host.publish("web", f"{ours}:8000:80")
@@ -225,9 +230,13 @@ class TestClash:
 
     def test_mapping_that_is_there_is_not_checked_against_listeners(self, host: Declaration) -> None:
         host.publish("web", "8000:80")
-        host.facts.sockets = listening("0.0.0.0", 8000)["sockets"]
-        host.publish("web", "8000:80")
+        host.facts.sockets, host.facts.holders = listening("0.0.0.0", 8000).values()
+        (item,) = host.publish("web", "8000:80")
         assert host.ports("web") == {"0.0.0.0:8000:80/tcp"}
+        assert item.warning == (
+            'port mapping of "web": published_ports "0.0.0.0:8000/tcp" leads to the container, and not to process '
+            "nginx (pid 7), which listens on 0.0.0.0:8000; stop that, or publish another port"
+        )
 
     def test_full_range_is_refused_and_names_the_first_holder(self, host: Declaration) -> None:
         host.publish("db", "7000-7001:80-81")
@@ -421,8 +430,8 @@ class TestContainer:
         ),
         (
             {"container": "web", "published_ports": ["[2001:db8::1]:53:53/udp"]},
-            'port mapping of "web": published_ports "2001:db8::1" is an IPv6 address, which networks don\'t have yet; '
-            "use IPv4",
+            'port mapping of "web": published_ports "2001:db8::1" can\'t lead to this container, which has no IPv6 '
+            "address; connect it to a network with enable_ipv6, or publish on an IPv4 address",
         ),
     ],
 )
@@ -505,3 +514,276 @@ def test_address_that_no_host_can_have_is_refused(host: Declaration, address: st
         "give an address of the host, or leave it out"
     ):
         host.publish("web", f"{address}:8000:80")
+
+
+def a_host_of_both_families(**facts: Any) -> Declaration:
+    """A host with the networks "four", "six" and "both", and on each a container of that name."""
+    host = Declaration(FakeFacts(addresses=frozenset({"192.0.2.7", "2001:db8::7"}), **facts))
+    host.network("four", subnet="192.168.4.0/24", connected=["four"])
+    host.network("six", enable_ipv4=False, ipam_config=[{"subnet": "fd00:6::/64"}], connected=["six"])
+    host.network("both", ipam_config=[{"subnet": "192.168.46.0/24"}, {"subnet": "fd00:46::/64"}], connected=["both"])
+    return host
+
+
+@pytest.fixture
+def dual() -> Declaration:
+    return a_host_of_both_families()
+
+
+class TestFamilies:
+    @pytest.mark.parametrize(
+        ("container", "text", "expected"),
+        [
+            ("four", "8000:80", {"0.0.0.0:8000:80/tcp"}),
+            ("six", "8000:80", {":::8000:80/tcp"}),
+            ("both", "8000:80", {"0.0.0.0:8000:80/tcp", ":::8000:80/tcp"}),
+            ("both", "[::]:8000:80/sctp", {":::8000:80/sctp"}),
+            ("both", "[2001:db8::7]:53:53/udp", {"2001:db8::7:53:53/udp"}),
+            ("both", "[::1]:53:53/udp", {"::1:53:53/udp"}),
+            ("both", "0.0.0.0:8000:80", {"0.0.0.0:8000:80/tcp"}),
+            ("both", "192.0.2.7:8000:80", {"192.0.2.7:8000:80/tcp"}),
+            (
+                "both",
+                "7000-7001:80-81",
+                {"0.0.0.0:7000:80/tcp", ":::7000:80/tcp", "0.0.0.0:7001:81/tcp", ":::7001:81/tcp"},
+            ),
+            ("both", "7000-7001:80", {"0.0.0.0:7000:80/tcp", ":::7000:80/tcp"}),
+        ],
+    )
+    def test_port_is_published_in_those_that_the_container_has(
+        self, dual: Declaration, container: str, text: str, expected: set[str]
+    ) -> None:
+        assert dual.publish(container, text)[0].warning is None
+        assert dual.ports(container) == expected
+        before = dual.state.copy()
+        dual.publish(container, text)
+        assert dual.state == before, "a second run changes nothing"
+        dual.publish(container, text, state="absent")
+        assert dual.ports(container) == set()
+
+    @pytest.mark.parametrize("text", ["80", "7000-7010:80"])
+    def test_both_have_the_same_port_which_is_free_in_both(self, text: str) -> None:
+        host = a_host_of_both_families(port_range=(7000, 7002), **listening("192.0.2.7", 7000))
+        host.publish("six", "7001:80")
+        host.publish("both", text)
+        assert host.ports("both") == {"0.0.0.0:7002:80/tcp", ":::7002:80/tcp"}
+
+    def test_families_have_ports_of_their_own(self, dual: Declaration) -> None:
+        dual.publish("four", "8000:80")
+        dual.publish("six", "8000:80")
+        with refused(
+            'port mapping of "both": published_ports "0.0.0.0:8000/tcp" is in use by container "four" '
+            f"(0.0.0.0:8000 leads to its port 80); {NOT_HAVING_IT}",
+            InUse,
+        ):
+            dual.publish("both", "8000:80")
+        with refused(
+            'port mapping of "both": published_ports "[2001:db8::7]:8000/tcp" is in use by container "six" '
+            f"([::]:8000 leads to its port 80); {NOT_HAVING_IT}",
+            InUse,
+        ):
+            dual.publish("both", "[2001:db8::7]:8000:80")
+
+    @pytest.mark.parametrize("text", ["8000:80", "80", "7000-7010:80"])
+    def test_family_that_the_container_gets_later_is_added_under_the_same_port(
+        self, dual: Declaration, text: str
+    ) -> None:
+        dual.publish("four", text)
+        (mapping,) = dual.state.mappings_of("four")
+        dual.network("both", connected=["four"], appends=True)
+        dual.publish("four", text)
+        port = mapping.host_port
+        assert dual.ports("four") == {f"0.0.0.0:{port}:80/tcp", f":::{port}:80/tcp"}
+        assert {each.random for each in dual.state.mappings_of("four")} == {mapping.random}
+
+    def test_family_whose_port_is_taken_meanwhile_is_refused(self, dual: Declaration) -> None:
+        dual.publish("four", "8000:80")
+        dual.publish("six", "8000:80")
+        dual.network("both", connected=["four"], appends=True)
+        with refused(
+            'port mapping of "four": published_ports "[::]:8000/tcp" is in use by container "six" '
+            f"([::]:8000 leads to its port 80); {NOT_HAVING_IT}",
+            InUse,
+        ):
+            dual.publish("four", "8000:80")
+
+    def test_family_that_the_container_has_lost_goes_exclusively(self, dual: Declaration) -> None:
+        dual.publish("both", "8000:80")
+        dual.network("four", connected=["both"], appends=True)
+        dual.networks({"name": "both", "endpoints": [{"container": "both", "state": "absent"}]})
+        dual.publish("both", "8000:80")
+        assert dual.ports("both") == {"0.0.0.0:8000:80/tcp", ":::8000:80/tcp"}
+        dual.publish("both", "8000:80", exclusive=True)
+        assert dual.ports("both") == {"0.0.0.0:8000:80/tcp"}
+
+    def test_binding_of_the_network_is_for_ipv4_and_leaves_ipv6_out(self, dual: Declaration) -> None:
+        key = "com.docker.network.bridge.host_binding_ipv4"
+        dual.network("bound", enable_ipv6=True, driver_options={key: "192.0.2.7"}, connected=["web"])
+        dual.publish("web", "8000:80", "[::]:8001:80")
+        assert dual.ports("web") == {"192.0.2.7:8000:80/tcp", ":::8001:80/tcp"}
+        dual.publish("web", "8000:80", state="absent")
+        assert dual.ports("web") == {":::8001:80/tcp"}
+
+    @pytest.mark.parametrize(
+        ("container", "address", "version", "other"), [("four", "::", 6, 4), ("six", "0.0.0.0", 4, 6)]
+    )
+    def test_family_that_the_container_lacks_is_refused(
+        self, dual: Declaration, container: str, address: str, version: int, other: int
+    ) -> None:
+        written = f"[{address}]" if version == 6 else address
+        with refused(
+            f'port mapping of "{container}": published_ports "{address}" can\'t lead to this container, which has no '
+            f"IPv{version} address; connect it to a network with enable_ipv{version}, or publish on an IPv{other} "
+            "address"
+        ):
+            dual.publish(container, f"{written}:8000:80")
+
+    def test_container_without_addresses_is_refused(self, dual: Declaration) -> None:
+        dual.network("bare", ipam_driver="null", connected=["web"])
+        with refused(
+            'port mapping of "web": container "web" has no IPv4 address and none of IPv6; '
+            "connect it to a network that gives it one"
+        ):
+            dual.publish("web", "8000:80")
+
+    def test_each_leads_to_the_network_that_has_it(self, dual: Declaration) -> None:
+        dual.network("six", connected=["four"], appends=True)
+        dual.publish("four", "8000:80")
+        found = {}
+        for mapping in dual.state.mappings_of("four"):
+            endpoint = dual.state.publishing_endpoint(mapping)
+            found[mapping.host_ip] = endpoint and endpoint.network
+        assert found == {"0.0.0.0": "four", "::": "six"}
+
+    @pytest.mark.parametrize(
+        ("listens_on", "v6only", "text", "clash"),
+        [
+            ("::", False, "0.0.0.0:8000:80", "0.0.0.0"),
+            ("::", False, "192.0.2.7:8000:80", "192.0.2.7"),
+            ("::", True, "0.0.0.0:8000:80", None),
+            ("::", True, "8000:80", "[::]"),
+            ("::", False, "8000:80", "0.0.0.0"),
+            ("0.0.0.0", False, "[::]:8000:80", None),
+            ("0.0.0.0", False, "8000:80", "0.0.0.0"),
+            ("2001:db8::7", False, "0.0.0.0:8000:80", None),
+            ("2001:db8::7", False, "8000:80", "[::]"),
+            ("2001:db8::7", False, "[::1]:8000:80", None),
+        ],
+    )
+    def test_listener_is_in_the_way_in_the_families_that_it_listens_in(
+        self, listens_on: str, v6only: bool, text: str, clash: str | None
+    ) -> None:
+        sockets = {"tcp": [Listener(listens_on, 8000, 77, v6only)]}
+        host = a_host_of_both_families(sockets=sockets, holders={77: "nginx (pid 7)"})
+        if clash is None:
+            host.publish("both", text)
+            return
+        with pytest.raises(InUse) as caught:
+            host.publish("both", text)
+        assert f'"{clash}:8000/tcp" is in use by process nginx (pid 7)' in str(caught.value)
+
+
+class TestSources:
+    def sources(self, host: Declaration, container: str = "both") -> dict[str, tuple[str, ...]]:
+        return {mapping.host_ip: mapping.sources for mapping in host.state.mappings_of(container)}
+
+    @pytest.mark.parametrize(
+        ("given", "four", "six"),
+        [
+            ([], (), ()),
+            (["10.0.0.0/8"], ("10.0.0.0/8",), ("::/128",)),
+            (["2001:db8::/32"], ("0.0.0.0/32",), ("2001:db8::/32",)),
+            (["10.0.0.0/8", "192.0.2.7", "::/0"], ("10.0.0.0/8", "192.0.2.7/32"), ()),
+        ],
+    )
+    def test_are_told_apart_by_family(
+        self, dual: Declaration, given: list[str], four: tuple[str, ...], six: tuple[str, ...]
+    ) -> None:
+        dual.publish("both", "8000:80", allowed_sources=given)
+        assert self.sources(dual) == {"0.0.0.0": four, "::": six}
+
+    def test_stay_where_they_are_not_given(self, dual: Declaration) -> None:
+        dual.publish("both", "8000:80", allowed_sources=["10.0.0.0/8"])
+        dual.publish("both", "8000:80")
+        assert self.sources(dual) == {"0.0.0.0": ("10.0.0.0/8",), "::": ("::/128",)}
+        dual.publish("both", "8000:80", allowed_sources=["2001:db8::/32"])
+        assert self.sources(dual) == {"0.0.0.0": ("0.0.0.0/32",), "::": ("2001:db8::/32",)}
+        dual.publish("both", "8000:80", allowed_sources=[])
+        assert self.sources(dual) == {"0.0.0.0": (), "::": ()}
+
+    def test_are_of_the_listed_ports_only(self, dual: Declaration) -> None:
+        dual.mappings(
+            {"container": "four", "published_ports": ["8000:80"], "allowed_sources": ["10.0.0.0/8"]},
+            {"container": "four", "published_ports": ["8001:80"]},
+        )
+        assert {mapping.host_port: mapping.sources for mapping in dual.state.mappings_of("four")} == {
+            8000: ("10.0.0.0/8",),
+            8001: (),
+        }
+
+    def test_family_that_comes_later_is_closed_where_the_other_is_not_open(self, dual: Declaration) -> None:
+        dual.publish("four", "8000:80", allowed_sources=["10.0.0.0/8"])
+        dual.publish("four", "8001:80")
+        dual.network("both", connected=["four"], appends=True)
+        dual.publish("four", "8000:80", "8001:80")
+        found = {(each.host_ip, each.host_port): each.sources for each in dual.state.mappings_of("four")}
+        assert found == {
+            ("0.0.0.0", 8000): ("10.0.0.0/8",),
+            ("::", 8000): ("::/128",),
+            ("0.0.0.0", 8001): (),
+            ("::", 8001): (),
+        }
+
+    def test_port_on_an_address_that_is_closed_by_them_is_worth_a_warning(self, dual: Declaration) -> None:
+        (item,) = dual.publish("both", "[2001:db8::7]:8000:80", "8001:80", allowed_sources=["10.0.0.0/8"])
+        assert item.warning == (
+            'port mapping of "both": published_ports "2001:db8::7" is for the host itself only, since allowed_sources '
+            "has nobody of IPv6"
+        )
+
+    def test_are_shown_beside_the_port(self, dual: Declaration) -> None:
+        dual.publish("both", "8000:80", allowed_sources=["10.0.0.0/8"])
+        dual.publish("both", "8001:81")
+        assert _inspect.ports(dual.state, "both") == {
+            "80/tcp": [
+                {"HostIp": "0.0.0.0", "HostPort": "8000", "AllowedSources": ["10.0.0.0/8"]},
+                {"HostIp": "::", "HostPort": "8000", "AllowedSources": []},
+            ],
+            "81/tcp": [{"HostIp": "0.0.0.0", "HostPort": "8001"}, {"HostIp": "::", "HostPort": "8001"}],
+        }
+
+    def test_given_as_one_text_may_have_blanks(self, dual: Declaration) -> None:
+        dual.publish("four", "8000:80", allowed_sources=["10.0.0.0/8", " 192.0.2.0/24"])
+        assert self.sources(dual, "four") == {"0.0.0.0": ("10.0.0.0/8", "192.0.2.0/24")}
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("", 'is no address or subnet; write it like "192.0.2.0/24", "192.0.2.7" or "2001:db8::/32"'),
+        ("10.0.0.0/33", 'is no address or subnet; write it like "192.0.2.0/24", "192.0.2.7" or "2001:db8::/32"'),
+        ("localhost", 'is no address or subnet; write it like "192.0.2.0/24", "192.0.2.7" or "2001:db8::/32"'),
+        ("10.0.0.1/8", "has host bits set; use 10.0.0.0/8"),
+        ("2001:db8::1/32", "has host bits set; use 2001:db8::/32"),
+        ("fe80::1%eth0", "names an interface; leave that out: a port is published on all of them"),
+        ("::ffff:10.0.0.1", "is an IPv4 address in the form of an IPv6 one; write it like 10.0.0.1"),
+        ("224.0.0.0/4", "is no client's address; leave it out"),
+        ("0.0.0.0", "is no client's address; leave it out"),
+    ],
+)
+def test_bad_source_is_refused(dual: Declaration, text: str, problem: str) -> None:
+    with refused(f'port mapping of "both": allowed_sources "{text}" {problem}'):
+        dual.publish("both", "8000:80", allowed_sources=["192.0.2.0/24", text])
+    assert not dual.state.mappings
+
+
+@given(st.lists(st.ip_addresses().map(str) | st.text() | st.text(alphabet="0123456789abcdef:./%"), max_size=3))
+def test_any_sources_are_taken_or_refused_on_one_line(texts: list[str]) -> None:
+    try:
+        found = _sources.parse("it", texts)
+    except InvalidInput as error:
+        assert is_one_plain_line(str(error))
+    else:
+        assert found is not None and set(found) == {4, 6}
+        for version, subnets in found.items():
+            assert [ipaddress.ip_network(subnet).version for subnet in subnets] == [version] * len(subnets)

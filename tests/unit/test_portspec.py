@@ -27,6 +27,7 @@ SUBJECT = 'port mapping of "web"'
         ("8080", [PublishedPort("tcp", 8080)]),
         ("8080/udp", [PublishedPort("udp", 8080)]),
         ("8080/UDP", [PublishedPort("udp", 8080)]),
+        ("2905/sctp", [PublishedPort("sctp", 2905)]),
         ("8080-8081", [PublishedPort("tcp", 8080), PublishedPort("tcp", 8081)]),
         ("8000:8080", [PublishedPort("tcp", 8080, None, (8000, 8000))]),
         ("1:65535", [PublishedPort("tcp", 65535, None, (1, 1))]),
@@ -85,10 +86,10 @@ def test_ports_of_several_texts_keep_their_order() -> None:
         ),
         ("7010-7000:80", "7010-7000:80", "has a range that runs backwards; write 7000-7010"),
         ("81-80", "81-80", "has a range that runs backwards; write 80-81"),
-        ("80/sctp", "80/sctp", 'has the unknown protocol "sctp"; use one of: tcp, udp'),
-        ("80/", "80/", 'has the unknown protocol ""; use one of: tcp, udp'),
-        ("80/tcp/udp", "80/tcp/udp", 'has the unknown protocol "tcp/udp"; use one of: tcp, udp'),
-        ("80/tcp\n", "80/tcp\\n", 'has the unknown protocol "tcp\\n"; use one of: tcp, udp'),
+        ("80/dccp", "80/dccp", 'has the unknown protocol "dccp"; use one of: tcp, udp, sctp'),
+        ("80/", "80/", 'has the unknown protocol ""; use one of: tcp, udp, sctp'),
+        ("80/tcp/udp", "80/tcp/udp", 'has the unknown protocol "tcp/udp"; use one of: tcp, udp, sctp'),
+        ("80/tcp\n", "80/tcp\\n", 'has the unknown protocol "tcp\\n"; use one of: tcp, udp, sctp'),
         *(
             (text, shown, f"is not a port mapping; {SYNTAX}")
             for text, shown in [
@@ -125,9 +126,21 @@ def test_bad_published_port_is_refused(text: str, shown: str, problem: str) -> N
         parse_published(SUBJECT, [text])
 
 
-@pytest.mark.parametrize("address", ["192.0.2.999", "192.0.2", "1", "localhost", " 192.0.2.7", "2001-db8--1"])
+@pytest.mark.parametrize("text", ["[::ffff:192.0.2.7]:8000:80", "[::FFFF:c000:207]::80/udp"])
+def test_ipv4_address_is_written_as_one(text: str) -> None:
+    shown = text.partition("]")[0].strip("[")
+    with refused(
+        f'{SUBJECT}: published_ports "{shown}" is an IPv4 address in the form of an IPv6 one; write 192.0.2.7'
+    ):
+        parse_published(SUBJECT, [text])
+
+
+@pytest.mark.parametrize(
+    "address", ["192.0.2.999", "192.0.2", "1", "localhost", " 192.0.2.7", "2001-db8--1", "[fe80::1%eth0]"]
+)
 def test_host_address_must_be_one(address: str) -> None:
-    with refused(f'{SUBJECT}: published_ports "{address}" is not an IP address; write it like 192.168.10.5'):
+    shown = address.strip("[]")
+    with refused(f'{SUBJECT}: published_ports "{shown}" is not an IP address; write it like 192.168.10.5'):
         parse_published(SUBJECT, [f"{address}:8000:80"])
 
 
@@ -148,7 +161,7 @@ def test_exposed_port_is_given_a_random_host_port(text: str, expected: list[Publ
     [
         ("8000:80", f"is not a port mapping; {SYNTAX}"),
         ("0", "has the port 0; use ports from 1 to 65535"),
-        ("80/icmp", 'has the unknown protocol "icmp"; use one of: tcp, udp'),
+        ("80/icmp", 'has the unknown protocol "icmp"; use one of: tcp, udp, sctp'),
     ],
 )
 def test_bad_exposed_port_is_refused(text: str, problem: str) -> None:
@@ -176,7 +189,9 @@ def test_any_text_parses_or_is_refused_on_one_line(text: str) -> None:
 
 
 PORT = st.integers(1, 65535)
-ADDRESS = st.none() | st.ip_addresses().map(lambda address: str(netaddr.IPAddress(str(address))))
+ADDRESS = st.none() | st.ip_addresses().filter(lambda address: not getattr(address, "ipv4_mapped", None)).map(
+    lambda address: str(netaddr.IPAddress(str(address)))
+)
 
 
 def written(port: PublishedPort) -> str:
@@ -188,7 +203,7 @@ def written(port: PublishedPort) -> str:
 
 
 @given(
-    st.sampled_from(["tcp", "udp"]),
+    st.sampled_from(["tcp", "udp", "sctp"]),
     PORT,
     ADDRESS,
     st.none() | st.tuples(PORT, PORT).map(lambda pair: (min(pair), max(pair))),

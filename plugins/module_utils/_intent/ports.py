@@ -6,29 +6,36 @@ from __future__ import annotations
 
 import ipaddress
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .. import _ipam, _options, _portspec, _references, _validate
+from .. import _ipam, _options, _portspec, _references, _sources, _validate
 from .._drivers import driver_of
-from .._errors import InUse, InvalidInput, quoted
-from .._facts import Facts, Listener
-from .._model import WILDCARDS, PortMapping
+from .._errors import InUse, InvalidInput, listed, quoted
+from .._facts import Facts
+from .._hostports import HostPorts
+from .._model import FAMILIES, UNSPECIFIED, WILDCARDS, Endpoint, PortMapping, socket_text, version_of
 from .._portspec import PublishedPort
+from .._sources import Sources
 from .._state import State, lets_in_ports
 from . import Item
 
 
 @dataclass(frozen=True)
 class MappingSpec:
-    """What a task says of one container's published ports, those first that leave the least choice."""
+    """What a task says of one container's published ports. Without ``sources`` they may be used by who may now."""
 
     container: str
     ports: tuple[PublishedPort, ...]
     network: str | None = None
+    sources: Sources | None = None
     exclusive: bool = False
     state: str = "present"
+
+    @property
+    def subject(self) -> str:
+        return f"port mapping of {quoted(self.container)}"
 
     @classmethod
     def from_params(cls, params: Mapping[str, Any]) -> MappingSpec:
@@ -53,99 +60,63 @@ class MappingSpec:
             raise InvalidInput(
                 subject, "", "", "no port is given", "set published_ports, or publish_all_ports with exposed_ports"
             )
-        for port in ports:
-            if port.host_ip is not None and ":" in port.host_ip:
-                raise InvalidInput(
-                    subject,
-                    "published_ports",
-                    port.host_ip,
-                    "is an IPv6 address, which networks don't have yet",
-                    "use IPv4",
-                )
-            _refuse_unusable(subject, port)
-        network = params.get("network")
+        for address in sorted({port.host_ip for port in ports if port.host_ip is not None}):
+            _refuse_unusable(subject, address)
+        network, sources = params.get("network"), params.get("allowed_sources")
         return cls(
             container=container,
-            ports=tuple(sorted(ports, key=_choices)),
+            ports=tuple(ports),
             network=None if network is None else _validate.name(subject, "network", network),
+            sources=_sources.parse(subject, None if sources is None else _validate.words(sources)),
             exclusive=exclusive,
             state=state,
         )
 
 
+@dataclass(frozen=True)
+class _Wish:
+    """A port of a task, the host's addresses that it is to be published on, and what serves it there already."""
+
+    spec: MappingSpec
+    port: PublishedPort
+    host_ips: tuple[str, ...]
+    serving: Mapping[str, PortMapping]  # by address
+
+
 def apply_mappings(state: State, facts: Facts, specs: Sequence[MappingSpec]) -> list[Item]:
     """The containers' ports are published as the specs say."""
     facts.look_up(spec.container for spec in specs)
-    ports = _PortTable(state, facts)
-    specs = [_bound(state, spec) for spec in specs]
+    host = HostPorts(state, facts)
     # What goes makes room for what comes.
     for spec in specs:
         if spec.state == "absent":
-            _unpublish(state, ports, spec)
-    present = [(spec, _existing(state, spec)) for spec in specs if spec.state == "present"]
-    listed = {mapping.key for _spec, existing in present for mapping in existing if mapping is not None}
-    for spec, _existing_ones in present:
-        if spec.exclusive:
-            for mapping in state.mappings_of(spec.container):
-                if mapping.key not in listed:
-                    ports.drop(mapping)
-    for spec, _existing_ones in present:
+            _unpublish(state, spec)
+    present = [spec for spec in specs if spec.state == "present"]
+    wishes = list(_wishes(state, present))
+    served = {mapping.key for wish in wishes for mapping in wish.serving.values()}
+    for spec in present:
+        for mapping in state.mappings_of(spec.container) if spec.exclusive else ():
+            if mapping.key not in served:
+                del state.mappings[mapping.key]
+    for spec in present:
         if _assumption(state, facts, spec) is None:
             _check_container(state, spec)
-    # Ports that were asked for come before those that are free to choose.
-    wanted = [(spec, port, mapping) for spec, existing in present for port, mapping in zip(spec.ports, existing)]
-    for spec, port, mapping in sorted(wanted, key=lambda one: _choices(one[1])):
-        _publish(facts, ports, spec, port, mapping)
-    return [Item("container", spec.container, spec.state, warning=_warning(state, facts, spec)) for spec in specs]
+    for wish in wishes:
+        _publish(state, facts, host, wish)
+    overheard = _overheard(facts, host, wishes)
+    return [
+        Item("container", spec.container, spec.state, warning=_warning(state, facts, spec, overheard)) for spec in specs
+    ]
 
 
-def _bound(state: State, spec: MappingSpec) -> MappingSpec:
-    """Ports without a host address get the one that the network has for them (host_binding_ipv4)."""
-    for endpoint in state.gateways_of(spec.container):
-        network = state.networks[endpoint.network]
-        if spec.network in (None, network.name) and lets_in_ports(network):
-            address = network.options.get(_options.HOST_BINDING)
-            ports = (replace(port, host_ip=address) if port.host_ip is None else port for port in spec.ports)
-            return spec if address is None else replace(spec, ports=tuple(ports))
-    return spec
-
-
-def _existing(state: State, spec: MappingSpec) -> list[PortMapping | None]:
-    """For each port of the spec, the mapping that already serves it, or None; no mapping serves two."""
-    candidates = state.mappings_of(spec.container)
-    found: list[PortMapping | None] = []
-    for port in spec.ports:
-        match = next((mapping for mapping in candidates if _serves(mapping, port)), None)
-        if match is not None:
-            candidates.remove(match)
-        found.append(match)
-    return found
-
-
-def _serves(mapping: PortMapping, port: PublishedPort) -> bool:
-    if (mapping.protocol, mapping.container_port) != (port.protocol, port.container_port):
-        return False
-    if mapping.host_ip != _host_ip(port):
-        return False
-    if port.host_ports is None:
-        return mapping.random
-    first, last = port.host_ports
-    # A port that was chosen here, and is now asked for by its number, becomes a given one.
-    return first <= mapping.host_port <= last and (first == last or not mapping.random)
-
-
-def _refuse_unusable(subject: str, port: PublishedPort) -> None:
-    """No host has these for an address; loopback and the wildcard are meant."""
-    if port.host_ip is None or port.host_ip in WILDCARDS or ipaddress.ip_address(port.host_ip).is_loopback:
-        return
-    for special in _ipam.overlaps(port.host_ip, _ipam.UNUSABLE):
-        raise InvalidInput(
-            subject,
-            "published_ports",
-            port.host_ip,
-            f"is in {special}, which is not for hosts",
-            "give an address of the host, or leave it out",
-        )
+def _wishes(state: State, specs: Sequence[MappingSpec]) -> Iterator[_Wish]:
+    """Ports that were asked for come before those that are free to choose."""
+    published = {spec.container: _Published(state.mappings_of(spec.container)) for spec in specs}
+    everywhere = {id(spec): _everywhere(state, spec) for spec in specs}
+    ports = [(spec, port) for spec in specs for port in spec.ports]
+    for spec, port in sorted(ports, key=lambda each: _choices(each[1])):
+        host_ips = everywhere[id(spec)] if port.host_ip is None else (port.host_ip,)
+        yield _Wish(spec, port, host_ips, published[spec.container].take(port, host_ips))
 
 
 def _choices(port: PublishedPort) -> int:
@@ -153,46 +124,136 @@ def _choices(port: PublishedPort) -> int:
     return 65535 if port.host_ports is None else port.host_ports[1] - port.host_ports[0]
 
 
-def _publish(
-    facts: Facts, ports: _PortTable, spec: MappingSpec, port: PublishedPort, mapping: PortMapping | None
-) -> None:
-    if mapping is None:
-        ports.add(_new_mapping(facts, ports, spec, port))
-        return
-    wanted = replace(mapping, random=port.host_ports is None, network=spec.network or mapping.network)
-    if wanted != mapping:
-        ports.replace(wanted)
+def _everywhere(state: State, spec: MappingSpec) -> tuple[str, ...]:
+    """The addresses that ports without one are published on: all, in each family that leads to the container.
+
+    A network may have another one for them (host_binding_ipv4). As with Docker that leaves IPv6 out.
+    """
+    found = []
+    for version in FAMILIES:
+        endpoint = state.way_in(spec.container, version, spec.network)
+        if endpoint is not None:
+            address = state.networks[endpoint.network].options.get(_options.HOST_BINDING, UNSPECIFIED[4])
+            if address == UNSPECIFIED[4]:
+                found.append(UNSPECIFIED[version])
+            elif version == 4:
+                found.append(address)
+    # A container that isn't there yet, which check mode takes on trust, is taken to have IPv4.
+    return tuple(found) or (UNSPECIFIED[4],)
 
 
-def _new_mapping(facts: Facts, ports: _PortTable, spec: MappingSpec, port: PublishedPort) -> PortMapping:
-    host_ip = _host_ip(port)
+class _Published:
+    """What a container publishes, as far as no port of the task is served by it yet: no mapping serves two."""
+
+    def __init__(self, mappings: Iterable[PortMapping]) -> None:
+        self._left: dict[tuple[str, int], dict[tuple[str, int], PortMapping]] = defaultdict(dict)
+        for mapping in mappings:
+            place = (mapping.host_ip, mapping.host_port)
+            self._left[(mapping.protocol, mapping.container_port)][place] = mapping
+
+    def take(self, port: PublishedPort, host_ips: Iterable[str]) -> dict[str, PortMapping]:
+        """The mappings of one host port that serve the port on these addresses, by address."""
+        left = self._left[(port.protocol, port.container_port)]
+        host_port = self._host_port(left, port, host_ips)
+        found = {address: left.pop((address, host_port), None) for address in host_ips}
+        return {address: mapping for address, mapping in found.items() if mapping is not None}
+
+    @staticmethod
+    def _host_port(
+        left: Mapping[tuple[str, int], PortMapping], port: PublishedPort, host_ips: Iterable[str]
+    ) -> int | None:
+        if port.host_ports is not None and port.host_ports[0] == port.host_ports[1]:
+            return port.host_ports[0]  # also one that was chosen here, and is now asked for by its number
+        wanted = (each for each in left.values() if each.host_ip in host_ips and _serves(each, port))
+        return next((mapping.host_port for mapping in wanted), None)
+
+
+def _serves(mapping: PortMapping, port: PublishedPort) -> bool:
+    """Whether it is one of those that the port may have, and was chosen in the same way."""
     if port.host_ports is None:
-        host_port = _random_port(facts, ports, spec, port, host_ip)
-    else:
-        host_port = _first_free(ports, spec, port, host_ip)
+        return mapping.random
+    return port.host_ports[0] <= mapping.host_port <= port.host_ports[1] and not mapping.random
+
+
+def _refuse_unusable(subject: str, address: str) -> None:
+    """No host has these for an address; loopback and the wildcard are meant."""
+    if address in WILDCARDS or ipaddress.ip_address(address).is_loopback:
+        return
+    for special in _ipam.overlaps(address, _ipam.UNUSABLE):
+        raise InvalidInput(
+            subject,
+            "published_ports",
+            address,
+            f"is in {special}, which is not for hosts",
+            "give an address of the host, or leave it out",
+        )
+
+
+def _publish(state: State, facts: Facts, host: HostPorts, wish: _Wish) -> None:
+    spec, serving = wish.spec, wish.serving
+    host_port = _host_port(facts, host, wish)
+    for host_ip in wish.host_ips:
+        mapping = serving.get(host_ip)
+        if mapping is None:
+            new = _new_mapping(wish, host_ip, host_port)
+            state.mappings[new.key] = new
+            continue
+        wanted = replace(
+            mapping,
+            random=mapping.random and wish.port.host_ports is None,
+            network=spec.network or mapping.network,
+            sources=mapping.sources if spec.sources is None else spec.sources[version_of(host_ip)],
+        )
+        if wanted != mapping:
+            state.mappings[wanted.key] = wanted
+
+
+def _new_mapping(wish: _Wish, host_ip: str, host_port: int) -> PortMapping:
+    spec, version = wish.spec, version_of(host_ip)
+    others = wish.serving.values()
+    sources = _sources.EVERYBODY
+    if spec.sources is not None:
+        sources = spec.sources[version]
+    elif any(mapping.sources for mapping in others):
+        # The container got this family later: it isn't known who may use a port that not everybody may.
+        sources = _sources.NOBODY[version]
     return PortMapping(
         container=spec.container,
-        protocol=port.protocol,
-        container_port=port.container_port,
+        protocol=wish.port.protocol,
+        container_port=wish.port.container_port,
         host_ip=host_ip,
         host_port=host_port,
-        random=port.host_ports is None,
-        network=spec.network,
+        random=wish.port.host_ports is None,
+        network=spec.network or next((mapping.network for mapping in others), None),
+        sources=sources,
     )
 
 
-def _random_port(facts: Facts, ports: _PortTable, spec: MappingSpec, port: PublishedPort, host_ip: str) -> int:
+def _host_port(facts: Facts, host: HostPorts, wish: _Wish) -> int:
+    """The one that serves already, or the first that is free on all addresses."""
+    missing = [address for address in wish.host_ips if address not in wish.serving]
+    for mapping in wish.serving.values():
+        if missing:
+            _first_free(host, wish, missing, (mapping.host_port, mapping.host_port))
+        return mapping.host_port
+    if wish.port.host_ports is None:
+        return _random_port(facts, host, wish)
+    return _first_free(host, wish, missing, wish.port.host_ports)
+
+
+def _random_port(facts: Facts, host: HostPorts, wish: _Wish) -> int:
     reserved = facts.reserved_ports()
-    seed = ("port", facts.machine_id, spec.container, port.protocol, port.container_port, host_ip)
+    spec, port = wish.spec, wish.port
+    seed = ("port", facts.machine_id, spec.container, port.protocol, port.container_port, wish.host_ips[0])
     found = _ipam.random_port(
         seed,
         facts.ephemeral_ports(),
-        lambda candidate: candidate in reserved or ports.clash(port.protocol, host_ip, candidate) is not None,
+        lambda candidate: candidate in reserved or not host.is_free(port.protocol, wish.host_ips, candidate),
     )
     if found is None:
         first, last = facts.ephemeral_ports()
         raise InvalidInput(
-            f'port mapping of "{spec.container}"',
+            spec.subject,
             "published_ports",
             port.container_port,
             f"finds no free host port from {first} to {last}",
@@ -201,34 +262,51 @@ def _random_port(facts: Facts, ports: _PortTable, spec: MappingSpec, port: Publi
     return found
 
 
-def _first_free(ports: _PortTable, spec: MappingSpec, port: PublishedPort, host_ip: str) -> int:
-    subject = f'port mapping of "{spec.container}"'
-    first, last = port.host_ports or (0, 0)
-    holder = None
+def _first_free(host: HostPorts, wish: _Wish, host_ips: Sequence[str], ports: tuple[int, int]) -> int:
+    first, last = ports
     for candidate in range(first, last + 1):
-        clash = ports.clash(port.protocol, host_ip, candidate)
-        if clash is None:
+        if host.is_free(wish.port.protocol, host_ips, candidate):
             return candidate
-        holder = holder or clash
-    shown = f"{host_ip}:{first}" + (f"-{last}" if last != first else "") + f"/{port.protocol}"
+    host_ip, holder = host.clash(wish.port.protocol, host_ips, first) or ("", "")
+    shown = socket_text(host_ip, f"{first}-{last}" if last != first else first, wish.port.protocol)
+    subject = wish.spec.subject
     if first == last:
-        raise InUse(subject, "published_ports", shown, f"is in use by {holder}", _way_out(ports, spec, port, host_ip))
+        remedy = _way_out(host, wish, host_ip, first)
+        raise InUse(subject, "published_ports", shown, f"is in use by {holder}", remedy)
     raise InUse(
         subject, "published_ports", shown, f"has no free port left (the first is in use by {holder})", "widen the range"
     )
 
 
-def _warning(state: State, facts: Facts, spec: MappingSpec) -> str | None:
-    found = [_assumption(state, facts, spec), *_strange_addresses(facts, spec)]
+def _overheard(facts: Facts, host: HostPorts, wishes: Iterable[_Wish]) -> dict[str, list[str]]:
+    """Processes of the host that listen on what was published before they did, in words, by container."""
+    found: dict[str, dict[int, str]] = defaultdict(dict)
+    for wish in wishes:
+        for mapping in wish.serving.values():
+            listener = host.listener_on(*mapping.key)
+            if listener is not None and listener.inode not in found[mapping.container]:
+                shown = socket_text(mapping.host_ip, mapping.host_port, mapping.protocol)
+                found[mapping.container][listener.inode] = (
+                    f"published_ports {quoted(shown)} leads to the container, and not to {facts.holder_of(listener)}"
+                )
+    return {container: list(each.values()) for container, each in found.items()}
+
+
+def _warning(state: State, facts: Facts, spec: MappingSpec, overheard: Mapping[str, Sequence[str]]) -> str | None:
+    found = [_assumption(state, facts, spec), *_strange_addresses(facts, spec), *_closed(spec)]
+    overheard_here = overheard.get(spec.container, ()) if spec.state == "present" else ()
+    if overheard_here:
+        found.append(f"{spec.subject}: {listed(overheard_here)}; stop that, or publish another port")
     return "; ".join(filter(None, found)) or None
 
 
-def _way_out(ports: _PortTable, spec: MappingSpec, port: PublishedPort, host_ip: str) -> str:
+def _way_out(host: HostPorts, wish: _Wish, host_ip: str, host_port: int) -> str:
     """What to do about a host port that is taken; maybe this very container has it."""
-    mapping = ports.mapping_on(port.protocol, host_ip, port.host_ports[0]) if port.host_ports else None
-    if mapping is None or mapping.container != spec.container:
+    mapping = host.mapping_on(wish.port.protocol, host_ip, host_port)
+    if mapping is None or mapping.container != wish.spec.container:
         return "choose another port, or leave it out"
-    if sum(_same_socket(_host_ip(each), host_ip) and each.host_ports == port.host_ports for each in spec.ports) > 1:
+    asked = [port for port in wish.spec.ports if port.protocol == mapping.protocol]
+    if sum(port.host_ports == (host_port, host_port) for port in asked) > 1:
         return "list each host port once"
     return "set exclusive to replace all that the container publishes, or unpublish that first"
 
@@ -248,10 +326,7 @@ def _assumption(state: State, facts: Facts, spec: MappingSpec) -> str | None:
         missing = "it is on no network yet"
     else:
         return None
-    return (
-        f"port mapping of {quoted(spec.container)}: {missing}; "
-        "check mode takes it that an earlier task sees to that, and can't show the rules"
-    )
+    return f"{spec.subject}: {missing}; check mode takes it that an earlier task sees to that, and can't show the rules"
 
 
 def _strange_addresses(facts: Facts, spec: MappingSpec) -> list[str]:
@@ -260,16 +335,30 @@ def _strange_addresses(facts: Facts, spec: MappingSpec) -> list[str]:
         return []
     given = sorted({port.host_ip for port in spec.ports if port.host_ip is not None} - set(WILDCARDS))
     return [
-        f"port mapping of {quoted(spec.container)}: published_ports {quoted(address)} is no address of this host now; "
+        f"{spec.subject}: published_ports {quoted(address)} is no address of this host now; "
         "the port answers there once it is"
         for address in given
         if not ipaddress.ip_address(address).is_loopback and address not in facts.local_addresses()
     ]
 
 
+def _closed(spec: MappingSpec) -> list[str]:
+    """Ports on an address that nobody may use who can."""
+    if spec.state == "absent" or spec.sources is None:
+        return []
+    closed = [version for version in FAMILIES if spec.sources[version] == _sources.NOBODY[version]]
+    given = sorted({port.host_ip for port in spec.ports if port.host_ip is not None})
+    return [
+        f"{spec.subject}: published_ports {quoted(address)} is for the host itself only, since allowed_sources has "
+        f"nobody of IPv{version_of(address)}"
+        for address in given
+        if version_of(address) in closed
+    ]
+
+
 def _check_container(state: State, spec: MappingSpec) -> None:
     """Only a container with an endpoint that the outside can be let in to publishes ports."""
-    subject = f"port mapping of {quoted(spec.container)}"
+    subject = spec.subject
     container = state.containers.get(spec.container)
     if container is None:
         raise InvalidInput(
@@ -310,78 +399,41 @@ def _check_container(state: State, spec: MappingSpec) -> None:
             problem = f"is only on networks that this host does not route for ({names}): its own addresses are reached"
             remedy = "leave the mapping out, or connect it to a bridge network too"
         raise InvalidInput(subject, "container", spec.container, problem, remedy)
-    if spec.ports and all(endpoint.address(4) is None for endpoint in reachable):
-        inner = "" if len(reachable) == len(endpoints) else " but on internal networks"
+    versions = [version for version in FAMILIES if state.way_in(spec.container, version, spec.network) is not None]
+    if spec.ports and not versions:
         raise InvalidInput(
             subject,
             "container",
             spec.container,
-            f"has no IPv4 address{inner}, and ports are published in IPv4 only so far",
-            "connect it to a network with enable_ipv4",
+            "has no IPv4 address and none of IPv6" + _where(reachable, endpoints),
+            "connect it to a network that gives it one",
         )
+    for port in spec.ports:
+        if port.host_ip is not None and version_of(port.host_ip) not in versions:
+            version = version_of(port.host_ip)
+            raise InvalidInput(
+                subject,
+                "published_ports",
+                port.host_ip,
+                f"can't lead to this container, which has no IPv{version} address" + _where(reachable, endpoints),
+                f"connect it to a network with enable_ipv{version}, or publish on an IPv{versions[0]} address",
+            )
 
 
-def _unpublish(state: State, ports: _PortTable, spec: MappingSpec) -> None:
+def _where(reachable: Sequence[Endpoint], endpoints: Sequence[Endpoint]) -> str:
+    return "" if len(reachable) == len(endpoints) else " but on internal networks"
+
+
+def _unpublish(state: State, spec: MappingSpec) -> None:
     """Without ports, everything that the container publishes."""
     mappings = state.mappings_of(spec.container)
     if spec.ports:
-        mappings = [mapping for mapping in _existing(state, spec) if mapping is not None]
+        published = _Published(mappings)
+        everywhere = {*WILDCARDS, *_everywhere(state, spec)}
+        mappings = [
+            mapping
+            for port in spec.ports
+            for mapping in published.take(port, sorted(everywhere) if port.host_ip is None else [port.host_ip]).values()
+        ]
     for mapping in mappings:
-        ports.drop(mapping)
-
-
-def _host_ip(port: PublishedPort) -> str:
-    return port.host_ip or WILDCARDS[0]
-
-
-class _PortTable:
-    """Who has which host port: our mappings, and the host's own listening sockets."""
-
-    def __init__(self, state: State, facts: Facts) -> None:
-        self._state = state
-        self._facts = facts
-        self._mapped: dict[tuple[str, int], list[PortMapping]] = defaultdict(list)
-        self._listening: dict[str, dict[int, list[Listener]]] = {}
-        for mapping in state.mappings.values():
-            self._mapped[(mapping.protocol, mapping.host_port)].append(mapping)
-
-    def clash(self, protocol: str, host_ip: str, port: int) -> str | None:
-        """Who keeps the port from being published on the address, in words; None where nobody does."""
-        mapping = self.mapping_on(protocol, host_ip, port)
-        if mapping is not None:
-            where = f"{mapping.host_ip}:{port} leads to its port {mapping.container_port}"
-            return f'container "{mapping.container}" ({where})'
-        for listener in self._listeners(protocol).get(port, ()):
-            if _same_socket(listener.address, host_ip):
-                return self._facts.holder_of(listener)
-        return None
-
-    def mapping_on(self, protocol: str, host_ip: str, port: int) -> PortMapping | None:
-        """The mapping that excludes another one there."""
-        held = self._mapped.get((protocol, port), ())
-        return next((mapping for mapping in held if _same_socket(mapping.host_ip, host_ip)), None)
-
-    def add(self, mapping: PortMapping) -> None:
-        self._state.mappings[mapping.key] = mapping
-        self._mapped[(mapping.protocol, mapping.host_port)].append(mapping)
-
-    def drop(self, mapping: PortMapping) -> None:
-        del self._state.mappings[mapping.key]
-        self._mapped[(mapping.protocol, mapping.host_port)].remove(mapping)
-
-    def replace(self, mapping: PortMapping) -> None:
-        self.drop(self._state.mappings[mapping.key])
-        self.add(mapping)
-
-    def _listeners(self, protocol: str) -> Mapping[int, Iterable[Listener]]:
-        if protocol not in self._listening:
-            found: dict[int, list[Listener]] = defaultdict(list)
-            for listener in self._facts.listeners(protocol):
-                found[listener.port].append(listener)
-            self._listening[protocol] = found
-        return self._listening[protocol]
-
-
-def _same_socket(one: str, other: str) -> bool:
-    """Whether two listening addresses exclude each other; a wildcard excludes every address."""
-    return one == other or one in WILDCARDS or other in WILDCARDS
+        del state.mappings[mapping.key]

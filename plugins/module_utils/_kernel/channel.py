@@ -15,7 +15,8 @@ import struct
 from contextlib import suppress
 from typing import Any
 
-from .tables import HEADER, NLMSG_ERROR, TIMEOUT, attributes, text
+from .dump import HEADER, NLMSG_ERROR, attributes
+from .tables import TIMEOUT, text
 
 NLM_F_REQUEST, NLM_F_ACK, NLM_F_CAPPED, NLM_F_ACK_TLVS = 0x1, 0x4, 0x100, 0x200
 SOL_NETLINK, NETLINK_EXT_ACK = 270, 11

@@ -13,6 +13,7 @@ from ipaddress import ip_address
 from .._facts import Interface, Listener
 from .._hostconfig import HOST, OWNER_PREFIX, Route
 from .._ledger import Ledger
+from .._model import socket_text
 from . import Kernel, sockets
 from .sysctl import has_ipv6
 from .tables import LinkRow, names_of, read_link, read_route
@@ -106,8 +107,13 @@ class HostFacts:
         return sockets.listeners(protocol)
 
     def holder_of(self, listener: Listener) -> str:
-        process = sockets.holder_of(listener.inode) or "that can't be seen from here"
-        return f"process {process}, which listens on {listener.address}:{listener.port}"
+        pid = self._holders().get(listener.inode)
+        process = "that can't be seen from here" if pid is None else sockets.process_name(pid)
+        return f"process {process}, which listens on {socket_text(listener.address, listener.port)}"
+
+    @cache  # noqa: B019
+    def _holders(self) -> dict[int, int]:
+        return sockets.holders()
 
     def ephemeral_ports(self) -> tuple[int, int]:
         found = self._read("net/ipv4/ip_local_port_range").split()

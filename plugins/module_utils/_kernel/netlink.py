@@ -16,8 +16,9 @@ from .._errors import HostError, KernelError
 from .._hostconfig import HOST, Address, Link, Route
 from .._model import WILDCARDS
 from .channel import Channel, Refused
+from .dump import attributes
 from .namespaces import OWN, Namespaces
-from .tables import IFF_UP, IPVLAN_MODES, LLDP_GROUP, NUMBER, TABLE_MAIN, attributes
+from .tables import IFF_UP, IPVLAN_MODES, LLDP_GROUP, NUMBER, TABLE_MAIN
 
 # include/uapi/linux/rtnetlink.h, netlink.h
 RTM_NEWLINK, RTM_DELLINK, RTM_SETLINK, RTM_NEWADDR, RTM_DELADDR, RTM_NEWROUTE, RTM_DELROUTE = 16, 17, 19, 20, 21, 24, 25

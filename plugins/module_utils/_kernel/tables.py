@@ -8,17 +8,17 @@ longer to import than that takes altogether. Source: include/uapi/linux/netlink.
 
 from __future__ import annotations
 
-import os
 import socket
 import struct
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 
 from .._errors import HostError, KernelError
 from .._hostconfig import HOST, Link, Route
 from .._model import UNSPECIFIED
+from .dump import ATTRIBUTE, NLA_TYPE_MASK, Interrupted, attributes, dump
 from .namespaces import Namespaces
 
 ATTEMPTS = 20  # at a dump that changes interrupt
@@ -26,11 +26,6 @@ TIMEOUT = 30  # seconds
 TABLE_MAIN = 254  # RT_TABLE_MAIN
 
 RTM_GETLINK, RTM_GETADDR, RTM_GETROUTE = 18, 22, 26
-NLMSG_ERROR, NLMSG_DONE = 2, 3
-NLM_F_REQUEST, NLM_F_DUMP_INTR, NLM_F_DUMP = 0x1, 0x10, 0x300
-NLA_TYPE_MASK = 0x3FFF
-HEADER = struct.Struct("=IHHII")  # struct nlmsghdr
-ATTRIBUTE = struct.Struct("=HH")  # struct nlattr
 LINK = struct.Struct("=BxHiII")  # struct ifinfomsg
 ADDRESS = struct.Struct("=BBBBI")  # struct ifaddrmsg
 ROUTE = struct.Struct("=BBBBBBBBI")  # struct rtmsg
@@ -50,8 +45,6 @@ LLDP_GROUP = 1 << 0x0E  # 01-80-C2-00-00-0E, in a bridge's group_fwd_mask (net/b
 MACVLAN_MODES = {1: "private", 2: "vepa", 4: "bridge", 8: "passthru", 16: "source"}
 IPVLAN_MODES = {0: "l2", 1: "l3", 2: "l3s"}
 MODES = {"macvlan": MACVLAN_MODES, "ipvlan": IPVLAN_MODES}
-
-Attributes = dict[int, bytes]
 
 
 @dataclass(frozen=True)
@@ -103,10 +96,6 @@ class RouteRow:
     gateway: str
 
 
-class Interrupted(Exception):
-    """Something changed while the kernel was telling."""
-
-
 class Tables:
     """The tables of a host's namespaces, each read when it is asked for."""
 
@@ -154,9 +143,7 @@ class Tables:
         for _attempt in range(ATTEMPTS):
             try:
                 with closing(self._open(namespace)) as link:
-                    size = HEADER.size + len(request)
-                    link.send(HEADER.pack(size, kind, NLM_F_REQUEST | NLM_F_DUMP, 1, 0) + request)
-                    return list(_answers(link))
+                    return list(dump(link, kind, request))
             except Interrupted:
                 continue
             except FileNotFoundError as error:
@@ -208,38 +195,6 @@ def read_route(namespace: str, row: RouteRow, names: Mapping[int, str]) -> Route
 def _unreadable(namespace: str, reason: str) -> KernelError:
     where = "host" if namespace == HOST else f'container "{namespace}"'
     return KernelError(f"{where}: the kernel's tables can't be read: {reason}; run the task again", namespace)
-
-
-def _answers(link: socket.socket) -> Iterator[bytes]:
-    """The bodies of the messages up to the one that says that these were all. Raises OSError, Interrupted."""
-    is_whole = True
-    while True:
-        answer = link.recv(1 << 16)
-        offset = 0
-        while offset + HEADER.size <= len(answer):
-            length, kind, flags, _sequence, _port = HEADER.unpack_from(answer, offset)
-            is_whole &= not flags & NLM_F_DUMP_INTR
-            body = answer[offset + HEADER.size : offset + length]
-            if kind in (NLMSG_DONE, NLMSG_ERROR):
-                code = -struct.unpack_from("=i", body)[0] if len(body) >= 4 else 0
-                if code > 0:
-                    raise OSError(code, os.strerror(code))
-                if not is_whole:
-                    raise Interrupted
-                return
-            yield body
-            offset += length + 3 & ~3
-
-
-def attributes(body: bytes, offset: int = 0) -> Attributes:
-    """What stands in a message from that offset on, by kind."""
-    found: Attributes = {}
-    end = len(body)
-    while offset + ATTRIBUTE.size <= end:
-        length, kind = ATTRIBUTE.unpack_from(body, offset)
-        found[kind & NLA_TYPE_MASK] = body[offset + ATTRIBUTE.size : offset + length]
-        offset += max(length + 3 & ~3, ATTRIBUTE.size)
-    return found
 
 
 def _link(body: bytes) -> LinkRow:
