@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
 from ._firewall.guard import is_guards
+from ._firewall.iptables_tree import is_way
 from ._hostconfig import (
     HOST,
     Address,
@@ -76,9 +78,24 @@ def touched(before: State, after: State, plan: Plan) -> set[tuple[str, str]]:
         for thing in (step.before, step.after):
             found |= _concerned_by(thing, owners)
     if plan.firewall is not None:
-        lines = (*plan.firewall.removed(), *plan.firewall.added()) or plan.firewall.reordered()[1]
+        removed, added = plan.firewall.removed(), plan.firewall.added()
+        lines = _without_moved(removed, added) or (*removed, *added) or plan.firewall.reordered()[1]
         found |= _concerned_by_rules(lines, before, after)
     return found
+
+
+def _without_moved(removed: Iterable[FirewallLine], added: Iterable[FirewallLine]) -> list[FirewallLine]:
+    """Lines that went or came, but for those that went from one chain of a table to another, and ways between these.
+
+    A chain that gets too long is split, which is about nobody whose rules it has.
+    """
+    balance = Counter(map(_in_table, added))
+    balance.subtract(map(_in_table, removed))
+    return [line for line in (*removed, *added) if balance[_in_table(line)] and not is_way(line.place, line.text)]
+
+
+def _in_table(line: FirewallLine) -> tuple[str, str]:
+    return (line.place.rpartition(" ")[0], line.text)
 
 
 def _concerned_by_rules(lines: Iterable[FirewallLine], before: State, after: State) -> set[tuple[str, str]]:

@@ -358,7 +358,7 @@ def test_item_that_drifted_is_the_one_that_is_reported(rich: tuple[Lab, Managed]
 @pytest.mark.parametrize(
     ("damage", "changed"),
     [
-        ("iptables -D BRIDGEWORK-FORWARD -o front0 -j DROP", {"front"}),
+        ("iptables -D BRIDGEWORK-N-front0 -o front0 -j DROP", {"front"}),
         ("iptables -t raw -D BRIDGEWORK-RAW -d 192.168.10.0/24 ! -i front0 -j DROP", {"front"}),
         ("iptables -t nat -F BRIDGEWORK-PORTS", {"web", "back"}),
         ("iptables -D FORWARD -j BRIDGEWORK-FORWARD", {"front", "back"}),

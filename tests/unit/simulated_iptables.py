@@ -75,8 +75,11 @@ class SimulatedIptables:
 def change(table: Table, line: list[str]) -> None:
     """One command of a restore script."""
     command, chain, *rest = line
-    if chain not in table:
-        raise RestoreError(f"no chain {chain}")
+    if (chain in table) == (command == "-N"):
+        raise RestoreError(f"{line}: {'there is one' if chain in table else 'no such chain'}")
+    if command == "-N":
+        table[chain] = Chain("-")
+        return
     rules = table[chain].rules
     if command == "-I":
         place = int(rest.pop(0))
@@ -209,6 +212,14 @@ class Router:
         seen = self._through("nat", "POSTROUTING", seen)
         return Fate(there, seen.masqueraded)
 
+    def rules_shown(self, table: str, chain: str, packet: Packet) -> int:
+        """How many rules of a built-in chain, and of those that it leads to, a packet is compared with."""
+        shown: list[tuple[str, ...]] = []
+        out = self._device(packet.destination)
+        seen = Seen(packet.source, packet.destination, packet.port, packet.protocol, packet.state, packet.came_in, out)
+        self._chain(self.iptables.tables[table], chain, seen, shown)
+        return len(shown)
+
     def _is_local(self, address: str) -> bool:
         return address in self.addresses or address.startswith("127.")
 
@@ -226,13 +237,15 @@ class Router:
         after = self._chain(self.iptables.tables[table], chain, replace(seen, verdict=""))
         return after if after.verdict else replace(after, verdict=self.iptables.tables[table][chain].policy)
 
-    def _chain(self, table: Table, chain: str, seen: Seen) -> Seen:
+    def _chain(self, table: Table, chain: str, seen: Seen, shown: list[tuple[str, ...]] | None = None) -> Seen:
         for rule in table[chain].rules:
+            if shown is not None:
+                shown.append(rule)
             if not self._matches(rule, seen):
                 continue
             verdict = target(rule)
             if verdict in table:
-                seen = self._chain(table, verdict, seen)
+                seen = self._chain(table, verdict, seen, shown)
                 if seen.verdict:
                     return seen
             elif verdict == "RETURN":
@@ -260,7 +273,10 @@ class Router:
             return self._is_local(seen.destination)
         if option == "--ctstate":
             return bool({seen.state, "DNAT" if seen.translated else ""} & set(value.split(",")))
-        return {"-p": seen.protocol == value, "--dport": str(seen.port) == value}.get(option, True)
+        if option == "--dport":
+            first, _colon, last = value.partition(":")
+            return int(first) <= seen.port <= int(last or first)
+        return option != "-p" or seen.protocol == value
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from unit.simulated_iptables import Chain, Fate, Packet, Router, SimulatedIptables, canonical, words, written
 
-from ansible_collections.bridgework.network.plugins.module_utils._firewall.iptables import (
+from ansible_collections.bridgework.network.plugins.module_utils._firewall.iptables import Iptables
+from ansible_collections.bridgework.network.plugins.module_utils._firewall.iptables_text import (
     PREFIX,
-    Iptables,
     normal,
     parse,
     transaction,
+    with_user_chain,
 )
 from ansible_collections.bridgework.network.plugins.module_utils._firewall.ruleset import (
     DirectRule,
@@ -22,6 +23,7 @@ from ansible_collections.bridgework.network.plugins.module_utils._firewall.rules
     PortRule,
     Ruleset,
 )
+from ansible_collections.bridgework.network.plugins.module_utils._hostconfig import FirewallLines
 
 HOST, LAN_PEER, REMOTE = "192.0.2.10", "192.0.2.20", "198.51.100.7"
 WEB, DB, VAULT, BATCH = "10.1.0.2", "10.1.0.3", "10.2.0.2", "10.3.0.2"
@@ -43,9 +45,13 @@ RULES = Ruleset(
 DROPPED = Fate(None)
 
 
+def change(iptables: SimulatedIptables, wanted: FirewallLines, present: FirewallLines) -> None:
+    iptables.restore(transaction(wanted, with_user_chain("ip", wanted, present, iptables.save)))
+
+
 def router(forward_policy: str) -> Router:
     iptables = SimulatedIptables(forward_policy)
-    iptables.restore(transaction(Iptables().render([RULES]), {}))
+    change(iptables, Iptables().render([RULES]), {})
     gateways = tuple(network.subnets[0].replace("0.0/16", "0.1") for network in RULES.networks)
     return Router(iptables, (HOST, *gateways), {network.device: network.subnets[0] for network in RULES.networks})
 
@@ -250,7 +256,7 @@ RULE_LISTS = st.lists(foreign_rules(), max_size=2)
 def test_what_is_rendered_is_what_is_read_back(ruleset: Ruleset) -> None:
     rendered = Iptables().render([ruleset])
     iptables = SimulatedIptables()
-    iptables.restore(transaction(rendered, {}))
+    change(iptables, rendered, {})
     assert parse("ip", iptables.save()) == rendered
 
 
@@ -261,13 +267,14 @@ def test_transactions_lead_from_any_rule_set_to_any_other_and_leave_foreign_rule
     untouched = iptables.save()
     for ruleset in (*rulesets, Ruleset()):
         wanted, present = Iptables().render([ruleset]), parse("ip", iptables.save())
-        iptables.restore(transaction(wanted, present))
+        change(iptables, wanted, present)
         assert parse("ip", iptables.save()) == wanted
         assert "\n".join(line for line in iptables.save().split("\n") if not is_ours(line)) == untouched
     assert iptables.save() == untouched
 
 
 def is_ours(line: str) -> bool:
+    """Whether it is one that iptables-save prints of us."""
     if line.startswith(":"):
         return line[1:].startswith(PREFIX)
     line_words = words(line) if line.startswith("-A ") else []
@@ -278,7 +285,7 @@ def is_ours(line: str) -> bool:
 @given(rulesets(), rulesets(), st.data())
 def test_what_hands_did_to_our_chains_is_put_right(before: Ruleset, after: Ruleset, data) -> None:
     iptables = SimulatedIptables()
-    iptables.restore(transaction(Iptables().render([before]), {}))
+    change(iptables, Iptables().render([before]), {})
     for table in iptables.tables.values():
         for chain, held in table.items():
             if chain.startswith(PREFIX) and held.rules and data.draw(BOOLS):
@@ -288,7 +295,7 @@ def test_what_hands_did_to_our_chains_is_put_right(before: Ruleset, after: Rules
             if not chain.startswith(PREFIX) and held.rules and data.draw(BOOLS):
                 held.rules.append(held.rules[0])  # a jump of ours, twice
     wanted = Iptables().render([after])
-    iptables.restore(transaction(wanted, parse("ip", iptables.save())))
+    change(iptables, wanted, parse("ip", iptables.save()))
     assert parse("ip", iptables.save()) == wanted
 
 
@@ -297,11 +304,11 @@ def test_what_hands_did_to_our_chains_is_put_right(before: Ruleset, after: Rules
 def test_strange_jump_into_our_chains_is_removed_whatever_its_comment(comment: str) -> None:
     iptables = SimulatedIptables()
     wanted = Iptables().render([RULES])
-    iptables.restore(transaction(wanted, {}))
+    change(iptables, wanted, {})
     iptables.tables["filter"]["INPUT"].rules.append(("-m", "comment", "--comment", comment, "-j", f"{PREFIX}FORWARD"))
     present = parse("ip", iptables.save())
     assert present != wanted
-    iptables.restore(transaction(wanted, present))
+    change(iptables, wanted, present)
     assert parse("ip", iptables.save()) == wanted
 
 

@@ -192,6 +192,14 @@ class TestChange:
         assert ("container", "db") in touched(before, after, plan)
         assert ("container", "web") not in touched(before, after, plan)
 
+    def test_published_port_that_splits_a_chain_is_about_its_container_alone(self, host: Declaration) -> None:
+        host.publish("db", "8100-8114:5000-5014")
+        before = host.state.copy()
+        host.publish("db", "8115:5015")
+        plan = make_plan(held(host.state), held(before))
+        assert "-p tcp --dport 7936:8191 -j BRIDGEWORK-TCP-7936-8191" in "\n".join(actions(plan))
+        assert touched(before, host.state, plan) == {("container", "db")}
+
     def test_labels_alone_are_a_declaration_and_no_action(self, host: Declaration) -> None:
         before, after, plan = self.changes(host, lambda: host.network("blue", labels={"tier": "front"}))
         assert actions(plan) == []

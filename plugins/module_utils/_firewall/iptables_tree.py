@@ -1,0 +1,209 @@
+# SPDX-FileCopyrightText: Bridgework contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Many rules as a shallow tree of chains: a packet is shown a few dozen of them, however many there are. Pure.
+
+Rules are sorted by what they ask of a packet, written as a number: their key. Keys that begin with the same bits are a
+block, and a block with many rules is a chain that leads on by the next four bits. Which chains there are follows from
+the rules alone, not from the order in which they came, so one rule more changes one chain, and now and then splits it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import groupby
+from typing import NamedTuple, Protocol
+
+from .._model import PROTOCOLS
+from .iptables_text import PREFIX
+
+STEP = 4  # bits by which a chain leads on, so to 16 others at most
+FEW = 16  # lines that a chain holds before it leads on
+LONGEST_NAME = 28  # XT_EXTENSION_MAXNAMELEN, include/uapi/linux/netfilter/x_tables.h
+WAY = re.compile(rf"(?:-d \S+ )?(?:-p \w+ (?:--dport \S+ )?)?-j {PREFIX}\S+")
+PROTOCOL_BITS, PORT_BITS = 4, 16
+
+
+class Block(NamedTuple):
+    """All keys that begin as this one does: in as many bits as are fixed."""
+
+    key: int
+    fixed: int
+
+
+class Rule(NamedTuple):
+    """The lines of one rule, with the last of the keys of packets that it is for. One for fewer bits is for a block."""
+
+    last: int
+    fixed: int
+    lines: tuple[str, ...]
+
+
+class Keys(Protocol):
+    """What the bits of keys say."""
+
+    bits: int
+
+    def match(self, block: Block) -> str:
+        """What packets have in common that are for a block."""
+
+    def name(self, block: Block) -> str:
+        """The block in words."""
+
+
+@dataclass(frozen=True)
+class PortKeys:
+    """Keys of published ports: protocol, port, address of the host."""
+
+    version: int
+
+    @property
+    def bits(self) -> int:
+        return PROTOCOL_BITS + PORT_BITS + address_bits(self.version)
+
+    def rule(self, protocol: str, host_ip: str | None, port: int, lines: tuple[str, ...]) -> Rule:
+        """That of a port, on one address or (None) on all."""
+        width = address_bits(self.version)
+        key = PROTOCOLS.index(protocol) << PORT_BITS | port
+        if host_ip is None:
+            return Rule((key + 1 << width) - 1, PROTOCOL_BITS + PORT_BITS, lines)
+        return Rule(key << width | number(host_ip), self.bits, lines)
+
+    def match(self, block: Block) -> str:
+        width = address_bits(self.version)
+        address = address_match(block.key & (1 << width) - 1, block.fixed - PROTOCOL_BITS - PORT_BITS, self.version)
+        return address + port_match(block.key >> width, min(block.fixed, PROTOCOL_BITS + PORT_BITS))
+
+    def name(self, block: Block) -> str:
+        width = address_bits(self.version)
+        address = address_name(block.key & (1 << width) - 1, block.fixed - PROTOCOL_BITS - PORT_BITS, self.version)
+        return "-".join((*port_name(block.key >> width, min(block.fixed, PROTOCOL_BITS + PORT_BITS)), *address))
+
+
+@dataclass(frozen=True)
+class TargetKeys:
+    """Keys of containers' ports: address of the container, protocol, port."""
+
+    version: int
+
+    @property
+    def bits(self) -> int:
+        return address_bits(self.version) + PROTOCOL_BITS + PORT_BITS
+
+    def rule(self, protocol: str, address: str, port: int, lines: tuple[str, ...]) -> Rule:
+        key = (number(address) << PROTOCOL_BITS | PROTOCOLS.index(protocol)) << PORT_BITS | port
+        return Rule(key, self.bits, lines)
+
+    def match(self, block: Block) -> str:
+        port = port_match(block.key & (1 << PROTOCOL_BITS + PORT_BITS) - 1, self._fixed_of_port(block))
+        return address_match(block.key >> PROTOCOL_BITS + PORT_BITS, block.fixed, self.version) + port
+
+    def name(self, block: Block) -> str:
+        port = port_name(block.key & (1 << PROTOCOL_BITS + PORT_BITS) - 1, self._fixed_of_port(block))
+        return "-".join((*address_name(block.key >> PROTOCOL_BITS + PORT_BITS, block.fixed, self.version), *port))
+
+    def _fixed_of_port(self, block: Block) -> int:
+        return max(block.fixed - address_bits(self.version), 0)
+
+
+def grow(keys: Keys, root: str, kind: str, rules: Iterable[Rule]) -> dict[str, tuple[str, ...]]:
+    """The chains of the rules by their names; that of the root is there without a rule, too.
+
+    ``kind`` begins the names of all others. Of two rules that are for the same packet the more special one comes first.
+    """
+    chains: dict[str, tuple[str, ...]] = {}
+    ordered = sorted(rules, key=lambda rule: (rule.last, -rule.fixed, rule.lines))
+    pending = [(root, Block(0, 0), ordered)]
+    while pending:
+        name, block, held = pending.pop()
+        if _is_leaf(block, held):
+            chains[name] = tuple(line for rule in held for line in rule.lines)
+            continue
+        lines: list[str] = []
+        for part in _parts(keys, block, held):
+            if part[-1].fixed <= block.fixed or len(part) == len(part[0].lines) == 1:
+                lines += [line for rule in part for line in rule.lines]
+                continue
+            inner = _block_of(keys, part)
+            branch = chain_name(kind + keys.name(inner))
+            lines.append(f"{keys.match(inner)}-j {branch}")
+            pending.append((branch, inner, part))
+        chains[name] = tuple(lines)
+    return chains
+
+
+def is_way(place: str, line: str) -> bool:
+    """Whether a line only leads from one chain of a tree to another."""
+    return WAY.fullmatch(line) is not None and place.rpartition(" ")[2].startswith(PREFIX)
+
+
+def _is_leaf(block: Block, rules: Sequence[Rule]) -> bool:
+    """Whether there are few lines, or nothing that sets the rules apart."""
+    return sum(len(rule.lines) for rule in rules) <= FEW or rules[0].fixed <= block.fixed
+
+
+def _parts(keys: Keys, block: Block, rules: Sequence[Rule]) -> Iterator[list[Rule]]:
+    """The rules by the next bits of their keys, and last those that are for the whole block."""
+    shift = keys.bits - block.fixed - STEP
+    for _where, part in groupby(rules, key=lambda rule: (rule.fixed <= block.fixed, rule.last >> shift)):
+        yield list(part)
+
+
+def _block_of(keys: Keys, rules: Sequence[Rule]) -> Block:
+    """The smallest block with all of them."""
+    common = keys.bits - (rules[0].last ^ rules[-1].last).bit_length()
+    fixed = min(common, rules[-1].fixed) // STEP * STEP
+    return Block(rules[0].last >> keys.bits - fixed << keys.bits - fixed, fixed)
+
+
+def chain_name(words: str) -> str:
+    """A chain of ours by what it is for, or where that is too long, by a hash of it."""
+    name = PREFIX + words
+    return name if len(name) <= LONGEST_NAME else PREFIX + hashlib.sha256(words.encode()).hexdigest()[:16]
+
+
+def port_match(key: int, fixed: int) -> str:
+    """Of protocol and port, as far as they are fixed."""
+    if fixed == 0:
+        return ""
+    protocol = f"-p {PROTOCOLS[key >> PORT_BITS]} "
+    return protocol if fixed == PROTOCOL_BITS else f"{protocol}--dport {_ports(key, fixed, ':')} "
+
+
+def port_name(key: int, fixed: int) -> tuple[str, ...]:
+    if fixed == 0:
+        return ()
+    protocol = PROTOCOLS[key >> PORT_BITS].upper()
+    return (protocol,) if fixed == PROTOCOL_BITS else (protocol, _ports(key, fixed, "-"))
+
+
+def _ports(key: int, fixed: int, between: str) -> str:
+    first, size = key & (1 << PORT_BITS) - 1, 1 << PROTOCOL_BITS + PORT_BITS - fixed
+    return f"{first}{between}{first + size - 1}" if size > 1 else str(first)
+
+
+def address_match(address: int, fixed: int, version: int) -> str:
+    """Of the destination, as far as it is fixed."""
+    return f"-d {_subnet(address, fixed, version)} " if fixed > 0 else ""
+
+
+def address_name(address: int, fixed: int, version: int) -> tuple[str, ...]:
+    return (_subnet(address, fixed, version),) if fixed > 0 else ()
+
+
+def _subnet(address: int, fixed: int, version: int) -> str:
+    kind = ipaddress.IPv6Address if version == 6 else ipaddress.IPv4Address
+    return f"{kind(address)}/{min(fixed, address_bits(version))}"
+
+
+def address_bits(version: int) -> int:
+    return 128 if version == 6 else 32
+
+
+@lru_cache(maxsize=4096)
+def number(address: str) -> int:
+    return int(ipaddress.IPv6Address(address) if ":" in address else ipaddress.IPv4Address(address))
