@@ -5,6 +5,7 @@ PYTHON ?= python3
 SCENARIO ?= $(patsubst molecule/%/molecule.yml,%,$(wildcard molecule/*/molecule.yml))
 STEP ?= test
 EXAMPLES ?= 300
+QUICK ?=
 
 export PYTHON
 export PATH := $(CURDIR)/.venv/bin:$(PATH):/usr/sbin:/sbin
@@ -22,7 +23,7 @@ export MOLECULE_COMMAND_BORDERS := false
 export REUSE_ENCODING_MODULE := charset_normalizer
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint unit kernel fuzz compare vm integration molecule clean setup setup-demo setup-dev
+.PHONY: help demo test lint unit kernel fuzz compare bench vm integration molecule clean setup setup-demo setup-dev
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1 \t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -56,6 +57,11 @@ vm: setup ## in a virtual machine: what needs another kernel, and containers of 
 compare: setup ## the same playbook against a real Docker daemon and here, in .cache/docker (root)
 	@tests/compare/setup
 	@pytest -q tests/compare
+
+bench: setup ## speed, beside netavark, CNI and Docker, into docs/performance.md; 25 minutes, QUICK=1 for 3 (root)
+	@tests/compare/setup
+	@benchmarks/setup
+	@PYTHONPATH="$(CURDIR):$(PYTHONPATH)" python -m benchmarks $(if $(QUICK),--quick)
 
 integration: setup ## each module through ansible-playbook (root)
 	@tests/integration/run

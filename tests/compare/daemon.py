@@ -10,7 +10,7 @@ import os
 import subprocess
 import tarfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -62,11 +62,11 @@ DAEMON = (
 
 
 @contextmanager
-def running(host: Host) -> Iterator[None]:
+def running(host: Host, options: Sequence[str] = ()) -> Iterator[None]:
     """The daemon, in that host, with the image. Leaves none of its control groups behind."""
     host.run("sh", "-c", PREPARE)
     with LOG.open("w") as log:
-        process = host.popen(*DAEMON, env=ENVIRONMENT, stdout=log, stderr=log)
+        process = host.popen(*DAEMON, *options, env=ENVIRONMENT, stdout=log, stderr=log)
     try:
         _wait(host, process)
         _check_version(host)
