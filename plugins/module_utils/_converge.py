@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Callable, Generic, TypeVar
+from typing import Callable, Generic, TypeVar
 
 from ._conflicts import find_conflicts, find_waiting, left_alone, without_waiting
 from ._errors import BridgeworkError, HostError, KernelError, StateError
@@ -29,9 +29,6 @@ from ._render import render
 from ._settings import LEADERS
 from ._state import State
 from ._store import Store
-
-if TYPE_CHECKING:
-    from ._firewall.ruleset import PortRule
 
 Outcome = TypeVar("Outcome")
 Intent = Callable[[State, Facts], Outcome]
@@ -94,6 +91,7 @@ class _Run:
         self._store = store
         self._firewall = firewall
         self._backend = backend
+        self._fingerprint = store.fingerprint()
         self._declared, self._ledger = store.load()
         self._traits = read_traits(self._ledger.unfinished(HOST))
 
@@ -107,7 +105,6 @@ class _Run:
         state.firewall_backend = self._firewall.choose(self._backend, used) if state.routed_networks() else ""
         old = self._render(self._declared)
         wanted = self._render(state) if redeclared(self._declared, state) else old
-        self._firewall.require({**old.firewall, **wanted.firewall})  # also for what is to go
         items = items_of(outcome)
         is_about, asks_of = _is_about(items, self._declared, state), _asks_of(self._declared, state)
         left: dict[str, str] = {}  # containers, and why they are left alone
@@ -127,6 +124,8 @@ class _Run:
                 left.setdefault(conflict.container, conflict.problem)
             target = left_alone(needed, present, left) if left else needed
             plan = make_plan(target, present)
+            if plan.firewall is not None:
+                self._firewall.require({**old.firewall, **wanted.firewall})  # also for what is to go
             problems = [*left.values(), *(each.problem for each in waiting)]
             warnings = (*_warnings(items, problems), *self._objections(state))
             result = Result(self._declared, state, plan, outcome, warnings)
@@ -135,7 +134,7 @@ class _Run:
             try:
                 if result.changed or self._is_owed(state, target):
                     self._carry_out(result, target, old, present, left)
-                self._firewall.remember(target.firewall)
+                self._firewall.remember(state.firewall_backend, self._store.fingerprint())
                 return result
             except KernelError as error:
                 # What goes wrong in a container is its own; others get what they asked for.
@@ -157,7 +156,8 @@ class _Run:
         return render(state, self._ledger, self._firewall, self._traits)
 
     def _observe(self, ledger: Ledger, wanted: HostConfig, old: HostConfig, *others: HostConfig) -> HostConfig:
-        return observe(self._kernel, Scope.of(ledger, wanted, old, *others), self._firewall, expected=old)
+        scope = Scope.of(ledger, wanted, old, *others)
+        return observe(self._kernel, scope, self._firewall, expected=old, declared=self._fingerprint)
 
     def _carry_out(
         self, result: Result, wanted: HostConfig, old: HostConfig, present: HostConfig, left: Mapping[str, str]
@@ -167,7 +167,7 @@ class _Run:
             self._record(announced)
         try:
             self._apply(result.plan)
-            self._forget_flows(wanted.ports, present.ports, old.ports)
+            self._forget_flows(wanted, present, old)
             settled = self._settle(announced, result, wanted, left)
             self._store.save((self._declared, announced), (result.after, settled))
         except BaseException as error:
@@ -182,13 +182,14 @@ class _Run:
 
         apply(self._kernel, plan, self._firewall)
 
-    def _forget_flows(self, wanted: frozenset[PortRule], *earlier: frozenset[PortRule]) -> None:
+    def _forget_flows(self, wanted: HostConfig, *earlier: HostConfig) -> None:
         """The flows that lead where a port led earlier, and leads no more."""
-        if any(each != wanted for each in earlier):
+        if any(each.firewall is not wanted.firewall for each in earlier):
             from ._flows import PortChange
             from ._kernel.conntrack import forget_left_behind
 
-            forget_left_behind(self._kernel.tables, PortChange.towards(wanted, *earlier))
+            change = PortChange.towards(wanted.ports(), *(each.ports() for each in earlier))
+            forget_left_behind(self._kernel.tables, change)
 
     def _record(self, announced: Ledger) -> None:
         try:
@@ -247,7 +248,7 @@ class _Run:
         try:
             now = self._observe(announced, wanted, old, target)
             self._apply(make_plan(target, now))
-            self._forget_flows(target.ports, now.ports)
+            self._forget_flows(target, now)
             self._store.save((self._declared, announced), (self._declared, self._ledger))
             self._store.unmake()
         except (BridgeworkError, OSError) as second:

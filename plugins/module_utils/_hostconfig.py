@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Union
+from functools import cached_property
+from typing import TYPE_CHECKING, Callable, Union
 
 from ._settings import link_in
 
@@ -196,6 +197,27 @@ class FirewallLine:
 
 FirewallLines = Mapping[str, tuple[str, ...]]  # place → its lines, in order
 
+
+class LazyLines(Mapping):
+    """Firewall lines that are made when somebody looks at them, which most runs don't."""
+
+    def __init__(self, make: Callable[[], FirewallLines]) -> None:
+        self._make = make
+
+    @cached_property
+    def _lines(self) -> FirewallLines:
+        return self._make()
+
+    def __getitem__(self, place: str) -> tuple[str, ...]:
+        return self._lines[place]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._lines)
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+
 Held = Union[Namespace, Link, Address, Route, Sysctl, FirewallLine]
 
 
@@ -216,7 +238,7 @@ class Traits:
 class HostConfig:
     """All of it. ``owed`` are sysctls to put back where they (still) exist; an observed configuration has none.
 
-    ``ports`` are what the firewall lines publish. ``foreign_routes`` are only observed: default routes of containers
+    ``ports`` says what the firewall lines publish. ``foreign_routes`` are only observed: default routes of containers
     that leave by links that are not ours; one without a gateway has the unspecified address for it. So are
     ``interfaces``, the names of all that the host has, with whether they are up, and ``absent``: containers that others
     run, which have no namespace that is theirs, and why.
@@ -230,6 +252,6 @@ class HostConfig:
     sysctls: dict[tuple[str, str], Sysctl] = field(default_factory=dict)
     owed: dict[tuple[str, str], Sysctl] = field(default_factory=dict)
     firewall: FirewallLines = field(default_factory=dict)
-    ports: frozenset[PortRule] = frozenset()
+    ports: Callable[[], frozenset[PortRule]] = field(default=frozenset, compare=False)
     interfaces: Mapping[str, bool] = field(default_factory=dict)
     absent: Mapping[str, str] = field(default_factory=dict)

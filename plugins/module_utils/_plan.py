@@ -309,7 +309,7 @@ def _sysctls(
 
 
 def _firewall(wanted: FirewallLines, present: FirewallLines) -> FirewallSwap | None:
-    return None if dict(wanted) == dict(present) else FirewallSwap(present, wanted)
+    return None if wanted is present or wanted == present else FirewallSwap(present, wanted)
 
 
 def _lines_missing_from(these: FirewallLines, those: FirewallLines) -> Iterable[FirewallLine]:

@@ -5,18 +5,24 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from typing import Protocol
+from functools import cache, cached_property
+from typing import TYPE_CHECKING, Callable, Protocol
 
 from .._hostconfig import FirewallLines
-from .guard import Guard
-from .iptables import Iptables
 from .memory import Generation, Memory, read_generation
-from .neighbours import Barrier, objections, read_barriers
-from .nftables import Nftables
-from .ruleset import Identity, PortRule, Ruleset
+
+if TYPE_CHECKING:
+    from .guard import Guard
+    from .neighbours import Barrier
+    from .ruleset import Identity, PortRule, Ruleset
 
 AUTO = "auto"
 BACKENDS = ("iptables", "nftables")
+# Where lines are made of a state.
+MAKERS = {
+    __package__: ("__init__.py", "guard.py", "iptables.py", "nft.py", "nftables.py", "ruleset.py"),
+    __package__.replace("_firewall", "_render"): ("firewall.py",),
+}
 
 
 class Part(Protocol):
@@ -60,11 +66,25 @@ class Firewall:
     """The backends and the guard as one. A host holds the lines of one backend, but for when it changes to another."""
 
     def __init__(self) -> None:
-        self._backends: dict[str, Backend] = {"iptables": Iptables(), "nftables": Nftables()}
-        self._guard = Guard()
         self._memory = Memory()
         self._generation: Generation | None = None  # of what was observed or applied
         self._barriers: list[Barrier] | None = None
+        self._recalled = ""  # what is remembered of the host as it was found
+
+    # Most runs find everything as it was left, and need none of them.
+
+    @cached_property
+    def _backends(self) -> dict[str, Backend]:
+        from .iptables import Iptables
+        from .nftables import Nftables
+
+        return {"iptables": Iptables(), "nftables": Nftables()}
+
+    @cached_property
+    def _guard(self) -> Guard:
+        from .guard import Guard
+
+        return Guard()
 
     @property
     def _parts(self) -> tuple[Part, ...]:
@@ -84,15 +104,24 @@ class Firewall:
         """The lines of the backend with that name, and of the guard; without a name there is nothing to guard."""
         return {**self._backends[name].render(rulesets), **self._guard.render(identities)} if name else {}
 
-    def observe(self, places: Collection[str] | None, expected: FirewallLines) -> FirewallLines:
-        """Our lines that the host holds now, as a part does; those expected where nobody can have changed them."""
+    def observe(
+        self, places: Callable[[], Collection[str] | None], expected: FirewallLines, declared: str
+    ) -> FirewallLines:
+        """Our lines that the host holds now; those expected where nobody can have changed them.
+
+        ``places``: where there may be some, None standing for everywhere. ``declared`` tells the state that they are
+        expected of from others; without it, they are read.
+        """
         self._generation = read_generation()
-        self._barriers = None if places is None else self._recall(expected)
+        self._recalled = declared and f"{declared} {_code()}"
+        self._barriers = self._recall(self._recalled)
         if self._barriers is not None:
             return expected
+        self._recalled = ""
         found: dict[str, tuple[str, ...]] = {}
+        where = places()
         for part in self._parts:
-            its = None if places is None else [place for place in places if part.owns(place)]
+            its = None if where is None else [place for place in where if part.owns(place)]
             if its is None or its:
                 found.update(part.observe(its))
         return found
@@ -103,7 +132,13 @@ class Firewall:
         ``devices``: bridges that forward, with their families.
         """
         if self._barriers is None:
+            from .neighbours import read_barriers
+
             self._barriers = read_barriers() if devices else []
+        if not self._barriers:
+            return []
+        from .neighbours import objections
+
         ahead = self._backends[name].stands_before if name else ()
         return objections((each for each in self._barriers if each[:2] not in ahead), devices)
 
@@ -120,25 +155,43 @@ class Firewall:
             if after != before:
                 self._count(part.apply(after, before))
 
-    def remember(self, lines: FirewallLines) -> None:
-        """These are what the host holds after all that was observed and applied, if nobody else was at work."""
-        if self._barriers is None or self._recall(lines) is not None or not self._is_counted(lines):
+    def remember(self, name: str, declared: str) -> None:
+        """The host holds the lines of that state, in the backend with that name, if nobody else was at work."""
+        now = declared and f"{declared} {_code()}"
+        if self._barriers is None or not now or now == self._recalled or not self._is_counted(name):
             return
         if self._generation is not None and read_generation() == self._generation:
-            self._memory.keep(self._generation, lines, self._barriers)
+            self._memory.keep(self._generation, now, self._barriers)
 
-    def _recall(self, lines: FirewallLines) -> list[Barrier] | None:
-        if self._generation is None or not self._is_counted(lines):
+    def _recall(self, declared: str) -> list[Barrier] | None:
+        if self._generation is None or not declared:
             return None
-        found = self._memory.recall(self._generation, lines)
-        return None if found is None else [Barrier(*each) for each in found]
+        found = self._memory.recall(self._generation, declared)
+        if not found:
+            return found
+        from .neighbours import Barrier
+
+        return [Barrier(*each) for each in found]
 
     def _count(self, transactions: int | None) -> None:
         known = self._generation is not None and transactions is not None
         self._generation = self._generation._replace(number=self._generation.number + transactions) if known else None
 
-    def _is_counted(self, lines: FirewallLines) -> bool:
-        return all(part.is_counted() for part in self._parts if any(map(part.owns, lines)))
+    def _is_counted(self, name: str) -> bool:
+        return not name or (self._guard.is_counted() and self._backends[name].is_counted())
+
+
+@cache
+def _code() -> str:
+    """What tells the code that makes lines from other versions of it."""
+    import hashlib
+    import pkgutil
+
+    digest = hashlib.sha256()
+    for package, names in MAKERS.items():
+        for name in names:
+            digest.update(pkgutil.get_data(package, name) or b"")
+    return digest.hexdigest()
 
 
 def _of(part: Part, lines: FirewallLines) -> FirewallLines:

@@ -3,18 +3,16 @@
 """What the last run left in the firewall, and whether anybody has changed it since.
 
 The kernel counts the transactions of nf_tables, whoever makes them. As long as the count is what it was when our lines
-were known to be there, they still are, and need not be read. A list of the lines isn't kept, only what tells them from
-others. Source: NFT_MSG_GETGEN in include/uapi/linux/netfilter/nf_tables.h.
+were known to be there, they still are, and need not be read; nor be made, as long as the same state is declared.
+Source: NFT_MSG_GETGEN in include/uapi/linux/netfilter/nf_tables.h.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import socket
 import struct
-from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -45,21 +43,24 @@ class Memory:
     def __init__(self, path: str = PATH) -> None:
         self._path = path
 
-    def recall(self, generation: Generation, lines: Mapping[str, tuple[str, ...]]) -> Any:
-        """What was kept with these lines at that generation; None where it was others."""
+    def recall(self, generation: Generation, declared: str) -> Any:
+        """What was kept at that generation; None where another state was declared, or other code wrote the lines."""
         try:
             with open(self._path, encoding="utf-8") as file:
                 found = json.load(file)
-            return found["beside"] if found["rules"] == _digest(generation, lines) else None
+            return found["beside"] if found["rules"] == _rules(generation, declared) else None
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
-    def keep(self, generation: Generation, lines: Mapping[str, tuple[str, ...]], beside: Any) -> None:
-        """Lines that are there, and what else was found. Where that can't be written, all is read again next time."""
+    def keep(self, generation: Generation, declared: str, beside: Any) -> None:
+        """The lines of that state are there; and what else was found.
+
+        Where that can't be written, all is read again next time.
+        """
         new = f"{self._path}.new"
         with suppress(OSError):
             with open(new, "w", encoding="utf-8") as file:
-                json.dump({"rules": _digest(generation, lines), "beside": beside}, file)
+                json.dump({"rules": _rules(generation, declared), "beside": beside}, file)
             os.replace(new, self._path)
 
 
@@ -96,8 +97,5 @@ def _place(link: socket.socket) -> str:
         return f"{boot} {os.stat('/proc/thread-self/ns/net').st_ino}"
 
 
-def _digest(generation: Generation, lines: Mapping[str, tuple[str, ...]]) -> str:
-    digest = hashlib.sha256()
-    for place in sorted(lines):
-        digest.update("\n".join((place, *lines[place], "\n")).encode(errors="surrogateescape"))
-    return f"{generation.place} {generation.number} {digest.hexdigest()}"
+def _rules(generation: Generation, declared: str) -> str:
+    return f"{generation.place} {generation.number} {declared}"

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Callable
 
 from .._firewall import Firewall
 from .._hostconfig import (
@@ -51,7 +52,9 @@ class Scope:
     routes: frozenset[Route]
     routed: frozenset[str]  # the namespaces of these routes
     sysctls: frozenset[tuple[str, str]]
-    firewall: frozenset[str] | None  # places; None where a run that was killed may have left lines anywhere
+    firewall: Callable[
+        [], frozenset[str] | None
+    ]  # places; None where a run that was killed may have left lines anywhere
 
     @classmethod
     def of(cls, ledger: Ledger, wanted: HostConfig, *others: HostConfig) -> Scope:
@@ -86,12 +89,14 @@ class Scope:
             addresses=frozenset(Address(*row[1:]) for row in pending).union(*(config.addresses for config in configs)),
             routes=routes,
             routed=frozenset(route.namespace for route in routes),
-            # Without a network it can't be known what is left of others.
-            firewall=None
-            if ledger.pending or not any(config.firewall for config in configs)
-            else frozenset().union(*(config.firewall for config in configs)),
+            firewall=lambda: None if ledger.pending else _places(configs),
             sysctls=frozenset().union(*([*config.sysctls, *config.owed] for config in configs)),
         )
+
+
+def _places(configs: Iterable[HostConfig]) -> frozenset[str] | None:
+    """Where lines of the firewall are to be; without a network it can't be known what is left of others."""
+    return frozenset().union(*(config.firewall for config in configs)) or None
 
 
 def _targets(configs: Iterable[HostConfig]) -> dict[str, tuple[str, ...]]:
@@ -127,8 +132,11 @@ class _Seen:
     loopback_up: dict[str, bool] = field(default_factory=dict)
 
 
-def observe(kernel: Kernel, scope: Scope, firewall: Firewall, expected: HostConfig) -> HostConfig:
-    """The host's configuration within the scope. ``expected``: what it must hold if nobody has changed it."""
+def observe(kernel: Kernel, scope: Scope, firewall: Firewall, expected: HostConfig, declared: str) -> HostConfig:
+    """The host's configuration within the scope.
+
+    ``expected``: what it must hold if nobody has changed it; ``declared`` tells the state that asks for it from others.
+    """
     inodes = {name: kernel.namespaces.inode(name) for name in (HOST, *scope.namespaces)}
     absent = _absent(kernel, scope, inodes)
     behind = {
@@ -142,7 +150,8 @@ def observe(kernel: Kernel, scope: Scope, firewall: Firewall, expected: HostConf
     seen = _Seen()
     for namespace in looked_into:
         _look_into(kernel, scope, namespace, seen)
-    lines = firewall.observe(scope.firewall, expected.firewall)
+    is_sure = not scope.ledger.pending
+    lines = firewall.observe(scope.firewall, expected.firewall, declared if is_sure else "")
     return HostConfig(
         namespaces={
             name: Namespace(
@@ -156,7 +165,7 @@ def observe(kernel: Kernel, scope: Scope, firewall: Firewall, expected: HostConf
         foreign_routes=frozenset(seen.foreign_routes),
         sysctls=_sysctls(kernel, scope, set(looked_into)),
         firewall=lines,
-        ports=expected.ports if lines is expected.firewall else firewall.published(lines),
+        ports=expected.ports if lines is expected.firewall else lambda: firewall.published(lines),
         interfaces=seen.is_up,
         absent=absent,
     )

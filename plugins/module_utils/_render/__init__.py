@@ -4,21 +4,29 @@
 
 from __future__ import annotations
 
+from functools import cache
+from typing import TYPE_CHECKING
+
 from .._firewall import Firewall
-from .._hostconfig import HostConfig, Traits
+from .._hostconfig import HostConfig, LazyLines, Traits
 from .._ledger import Ledger
 from .._state import State
 from .containers import render_namespaces
-from .firewall import render_identities, render_rulesets
 from .links import render_links
 from .sysctls import render_owed, render_sysctls
 
+if TYPE_CHECKING:
+    from .._firewall.ruleset import Identity, PortRule, Ruleset
+
 
 def render(state: State, ledger: Ledger, firewall: Firewall, traits: Traits) -> HostConfig:
-    """Everything that the declared state asks of the host; what the ledger owes the host is asked for too."""
+    """Everything that the declared state asks of the host; what the ledger owes the host is asked for too.
+
+    The firewall's part, the largest on many hosts, is written out when it is asked for; the state must stay as it is.
+    """
     links = render_links(state)
     sysctls = render_sysctls(state, ledger, traits, links.sysctls)
-    rulesets = render_rulesets(state)
+    rules = cache(lambda: _rules(state))
     return HostConfig(
         namespaces=render_namespaces(state),
         links=links.links,
@@ -26,6 +34,16 @@ def render(state: State, ledger: Ledger, firewall: Firewall, traits: Traits) -> 
         routes=frozenset(links.routes),
         sysctls=sysctls,
         owed=render_owed(state, ledger, traits, sysctls),
-        firewall=firewall.render(state.firewall_backend, rulesets, render_identities(state)),
-        ports=frozenset(port for ruleset in rulesets for port in ruleset.ports),
+        firewall=LazyLines(lambda: firewall.render(state.firewall_backend, *rules())),
+        ports=lambda: _published(rules()[0]),
     )
+
+
+def _rules(state: State) -> tuple[tuple[Ruleset, ...], tuple[Identity, ...]]:
+    from .firewall import render_identities, render_rulesets
+
+    return render_rulesets(state), render_identities(state)
+
+
+def _published(rulesets: tuple[Ruleset, ...]) -> frozenset[PortRule]:
+    return frozenset(port for ruleset in rulesets for port in ruleset.ports)
