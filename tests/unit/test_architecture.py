@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import itertools
 import re
 from collections.abc import Iterable, Iterator
@@ -144,3 +145,12 @@ def test_module_is_its_documentation_its_arguments_and_one_call(path: Path) -> N
     entry = "show" if path.stem.endswith("_info") else "run"
     assert [getattr(call.func, "id", "") for call in calls].count(entry) == 1
     assert not imported([parsed(path)]) & IMPURE
+
+
+def test_all_that_makes_lines_of_the_firewall_tells_its_versions_apart() -> None:
+    """A host that remembers lines of other code reads its own again."""
+    makers = importlib.import_module("ansible_collections.bridgework.network.plugins.module_utils._firewall").MAKERS
+    listed = {f"{package.rpartition('.')[2]}/{name}" for package, names in makers.items() for name in names}
+    no_makers = {"memory.py", "neighbours.py", "tools.py"}
+    files = {f"_firewall/{path.name}" for path in sources("_firewall") if path.name not in no_makers}
+    assert listed == {*files, "_render/firewall.py"}

@@ -20,7 +20,11 @@ AUTO = "auto"
 BACKENDS = ("iptables", "nftables")
 # Where lines are made of a state.
 MAKERS = {
-    __package__: ("__init__.py", "guard.py", "iptables.py", "nft.py", "nftables.py", "ruleset.py"),
+    __package__: (
+        *("__init__.py", "guard.py", "ruleset.py"),
+        *("iptables.py", "iptables_chains.py", "iptables_text.py", "iptables_tree.py"),
+        *("nft.py", "nftables.py"),
+    ),
     __package__.replace("_firewall", "_render"): ("firewall.py",),
 }
 
