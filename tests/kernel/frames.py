@@ -101,22 +101,29 @@ with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3)) as watche
 """
 
 
-def send(host: Host, netns: str, *frames: bytes, interface: str = "eth0") -> None:
+def send(host: Host, netns: str | None, *frames: bytes, interface: str = "eth0") -> None:
     host.python(SEND, interface, *(frame.hex() for frame in frames), netns=netns)
 
 
 def arrived(
-    host: Host, frame: bytes, last: bytes, *, sender: str, at: tuple[str | None, str], interface: str = "eth0"
+    host: Host,
+    frame: bytes,
+    last: bytes,
+    *,
+    sender: str | None,
+    at: tuple[str | None, str],
+    interface: str = "eth0",
+    by: Host | None = None,
 ) -> bool:
     """Whether a frame gets from a container to a link, given as namespace and name. `last` has to, or this fails.
 
-    The frame ends with something unique, and `last` with `END`.
+    The frame ends with something unique, and `last` with `END`. `by`: the host that the sender is on, if another.
     """
     netns, link = at
     watcher = host.popen(sys.executable, "-c", WATCH, link, END.decode(), netns=netns, stdout=-1, text=True)
     assert watcher.stdout
     watcher.stdout.readline()
-    send(host, sender, frame, last, interface=interface)
+    send(by or host, sender, frame, last, interface=interface)
     seen = [bytes.fromhex(line) for line in watcher.stdout]
     host.forget(watcher)
     assert any(END in each for each in seen), "what has to get there didn't"
