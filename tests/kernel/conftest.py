@@ -45,14 +45,22 @@ def lab() -> Iterator[Lab]:
         yield lab
 
 
+@pytest.fixture(scope="module", params=["iptables", "nftables"])
+def backend(request: pytest.FixtureRequest) -> str:
+    """The firewall backend of the host of tests that ask for it: they run on each."""
+    return request.param
+
+
 @pytest.fixture
 def managed(request: pytest.FixtureRequest, driver: Driver) -> Iterator[Managed]:
     """The host of `lab` where the test asks for that too, else a host on its own."""
-    if "lab" in request.fixturenames:
-        yield Managed(request.getfixturevalue("lab").host, driver)
+    asked = request.fixturenames
+    backend = request.getfixturevalue("backend") if "backend" in asked else None
+    if "lab" in asked:
+        yield Managed(request.getfixturevalue("lab").host, driver, backend)
     else:
         with Lab(["host"]) as lone:
-            yield Managed(lone.host, driver)
+            yield Managed(lone.host, driver, backend)
 
 
 @pytest.fixture(scope="session")

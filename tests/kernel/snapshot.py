@@ -77,11 +77,11 @@ def _firewall() -> Iterator[tuple[str, str]]:
             for number, line in enumerate(lines):
                 yield f"{tool} {table} {number:03}", line
     # The elements of a set come in any order.
-    listed = subprocess.run(["nft", "-n", "list", "ruleset", "bridge"], capture_output=True, text=True, check=False)
-    for number, line in enumerate(
-        sorted(re.sub(r"elements = \{|[,}]", "", line).strip() for line in listed.stdout.splitlines())
-    ):
-        yield f"nft bridge {number:04}", line
+    for family in ("bridge", "inet"):
+        listed = subprocess.run(["nft", "-n", "list", "ruleset", family], capture_output=True, text=True, check=False)
+        words = (re.sub(r"elements = \{|[,}]", "", line).strip() for line in listed.stdout.splitlines())
+        for number, line in enumerate(sorted(words)):
+            yield f"nft {family} {number:04}", line
 
 
 def tables(saved: str) -> dict[str, list[str]]:

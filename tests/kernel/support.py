@@ -58,10 +58,13 @@ class Managed:
 
     before it one in check mode, which must leave the host alone and predict the result, and after it one that must
     find nothing to do. One that fails must say why in one line, in check mode too, and leave the host alone.
+
+    ``backend`` is the firewall_backend of tasks that don't name one; without it they have the modules' default.
     """
 
-    def __init__(self, host: Host, driver: Driver) -> None:
+    def __init__(self, host: Host, driver: Driver, backend: str | None = None) -> None:
         self.host = host
+        self.backend = backend
         self.environment: dict[str, str] = {}  # of modules, beside the test's own
         self._driver = driver
 
@@ -135,8 +138,15 @@ class Managed:
         """What the driver says of runs at the same time. `job`: further keys of a job, such as a fault."""
         internal = {"_ansible_check_mode": check, "_ansible_diff": True}
         job.setdefault("environment", self.environment)
-        jobs = [{"module": module, "arguments": {**internal, **arguments}, **job} for module, arguments in runs]
+        jobs = [
+            {"module": module, "arguments": {**internal, **self._chosen(module), **arguments}, **job}
+            for module, arguments in runs
+        ]
         return self._driver.do(self.host, *jobs)
+
+    def _chosen(self, module: str) -> dict[str, str]:
+        takes_it = self.backend is not None and not module.endswith("_info")
+        return {"firewall_backend": str(self.backend)} if takes_it else {}
 
     def snapshot(self) -> Snapshot:
         """All of the host that a task might change."""
@@ -163,6 +173,15 @@ class Managed:
         found = [each for each in self.link(interface, container)["addr_info"] if each["family"] == "inet"]
         assert len(found) == 1, found
         return found[0]["local"]
+
+    def flush(self, *tables: str) -> None:
+        """Take our rules out of tables as iptables has them, by hand."""
+        chains = {"raw": ["raw"], "filter": ["forward"], "nat": ["prerouting", "output", "postrouting"]}
+        for table in tables:
+            if self.backend == "nftables":
+                self.sh("; ".join(f"nft flush chain inet bridgework {chain}" for chain in chains[table]))
+            else:
+                self.sh(f"iptables -t {table} -F")
 
     def rules(self) -> list[str]:
         """The lines of iptables-save, without comments and counters."""
@@ -245,9 +264,11 @@ def bare(snapshot: Snapshot) -> Snapshot:
 
 
 @contextmanager
-def managed_lab(driver: Driver, hosts: Sequence[str] = ("host",)) -> Iterator[tuple[Lab, Managed]]:
+def managed_lab(
+    driver: Driver, hosts: Sequence[str] = ("host",), backend: str | None = None
+) -> Iterator[tuple[Lab, Managed]]:
     with Lab(hosts) as lab:
-        yield lab, Managed(lab.host, driver)
+        yield lab, Managed(lab.host, driver, backend)
 
 
 # Answers as the servers of the lab do.

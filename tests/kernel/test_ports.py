@@ -21,6 +21,7 @@ NETWORKS = [
 ]
 WEB = "192.168.10.2"
 SECOND = "192.0.2.11"
+pytestmark = pytest.mark.usefixtures("backend")
 FORMS = {
     "random": "8080",
     "given": "8000:8080",
@@ -38,9 +39,11 @@ def port_of(result: dict[str, Any], protocol: str, host_ip: str = "0.0.0.0", whi
 
 
 @pytest.fixture(scope="module", params=[0, 1], ids=["bridge-nf-0", "bridge-nf-1"])
-def published(driver: Driver, request: pytest.FixtureRequest) -> Iterator[tuple[Lab, dict[str, dict[str, int]]]]:
+def published(
+    driver: Driver, backend: str, request: pytest.FixtureRequest
+) -> Iterator[tuple[Lab, dict[str, dict[str, int]]]]:
     """web's 8080, published in all four forms over both protocols: the host ports by form and protocol."""
-    with managed_lab(driver, ("host", "peer", "router", "remote")) as (lab, managed):
+    with managed_lab(driver, ("host", "peer", "router", "remote"), backend) as (lab, managed):
         managed.sh(f"echo {request.param} >/proc/sys/net/bridge/bridge-nf-call-iptables")
         managed.run("container_network", networks=NETWORKS, framed=False)
         texts = [f"{form}/{protocol}" for form in FORMS.values() for protocol in PROTOCOLS]

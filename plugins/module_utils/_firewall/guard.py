@@ -83,8 +83,7 @@ class Guard:
         return _in_our_words(_from_old(nft.read(TABLE)))
 
     def apply(self, wanted: FirewallLines, present: FirewallLines) -> int:
-        """Put what is wanted in the place of whatever there is."""
-        _load(wanted)
+        _load(wanted, present)
         return 1
 
     def is_counted(self) -> bool:
@@ -156,14 +155,14 @@ def _rules(sets: Collection[str], suffix: str) -> tuple[str, ...]:
     )
 
 
-def _load(lines: FirewallLines) -> None:
+def _load(wanted: FirewallLines, present: FirewallLines) -> None:
     try:
         try:
-            nft.load(nft.replacement(TABLE, lines))
+            nft.swap(TABLE, wanted, present)
         except KernelError as error:
-            if f"{TABLE} @targets" not in lines or "syntax error" not in str(error):
+            if f"{TABLE} @targets" not in wanted or "syntax error" not in str(error):
                 raise
-            nft.load(nft.replacement(TABLE, _to_old(lines)))
+            nft.swap(TABLE, _to_old(wanted), _to_old(present))
     except KernelError as error:
         remedy = "see that the kernel has nftables for bridges (CONFIG_NF_TABLES_BRIDGE)"
         if "syntax error" in str(error) or "datatype mismatch" in str(error):
@@ -226,14 +225,7 @@ def _in_our_words(present: FirewallLines) -> FirewallLines:
     Which these are is found by having it print our rules, so nothing has to be known of that version.
     """
     ours = _skeleton([text.split(" ")[1] for text in present.get(TABLE, ()) if text.startswith("set ")])
-    if not present or all(present.get(place) == texts for place, texts in ours.items()):
+    if not present or nft.has_rules(present, ours):
         return present
     rehearsals = (nft.rehearse(TABLE, nft.replacement(TABLE, spelled)) for spelled in (ours, _to_old(ours)))
-    theirs = _from_old(next(filter(None, rehearsals), {}))
-    words = {
-        (place, their): our
-        for place, texts in ours.items()
-        if len(texts) == len(theirs.get(place, ()))
-        for our, their in zip(texts, theirs[place])
-    }
-    return {place: tuple(words.get((place, text), text) for text in texts) for place, texts in present.items()}
+    return nft.reworded(present, ours, _from_old(next(filter(None, rehearsals), {})))

@@ -13,7 +13,9 @@ import functools
 import os
 import re
 import subprocess
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Set
+from contextlib import suppress
+from typing import Callable
 
 from .._errors import HostError, KernelError
 from .._hostconfig import FirewallLines
@@ -60,7 +62,89 @@ def load(script: str) -> None:
     """Carry out a script: all of it, or nothing."""
     result = _run(["nft", "-f", "-"], script)
     if result.returncode != 0:
-        raise KernelError(f"nft refused the rule set: {_reason(result)}")
+        raise KernelError(f"nft refused the rule set: {_reason(result)}{_refused(result, script)}")
+
+
+def swap(
+    table: str, wanted: FirewallLines, present: FirewallLines, kept: Callable[[FirewallLines], FirewallLines] = dict
+) -> None:
+    """Turn what a table holds into what is wanted, in one transaction that touches only what differs.
+
+    Where that can't be, since the table isn't as it was thought to be, all of it is replaced but for what is ``kept``.
+    """
+    if _attributes(table, wanted) == _attributes(table, present):
+        with suppress(KernelError):
+            load(change(table, wanted, present))
+            return
+    remaining = kept(read(table))
+    blocks = dict.fromkeys((*wanted.get(table, ()), *remaining.get(table, ())))
+    load(replacement(table, {**wanted, **remaining, table: tuple(blocks)}))
+
+
+def change(table: str, wanted: FirewallLines, present: FirewallLines) -> str:
+    """A script that turns the present lines into the wanted ones: elements by themselves, rules by whole chains."""
+    if not wanted:
+        return replacement(table, {})
+    before, after = _things(table, present), _things(table, wanted)
+    gone = {place: block for place, block in before.items() if after.get(place) != block}
+    made = {place: block for place, block in after.items() if before.get(place) != block}
+    lost = {place[len(table) + 1 :] for place in gone}  # as others refer to it
+    touched = [
+        place
+        for place in after
+        if place not in made and (wanted.get(place) != present.get(place) or _mention(present.get(place, ()), lost))
+    ]
+    refilled = {place: after[place] for place in touched if "@" not in place}
+    new = {
+        table: (*made.values(), *refilled.values()),
+        **{place: wanted.get(place, ()) for place in (*made, *refilled)},
+    }
+    less, more = [], []
+    for place in touched:
+        if "@" in place:
+            old, coming = present.get(place, ()), wanted.get(place, ())
+            less += _about(place, "delete", set(old).difference(coming) | set(_mention(old, lost)))
+            more += _about(place, "add", set(coming).difference(old) | set(_mention(coming, lost)))
+    # Nothing goes that is still referred to: first rules, then elements and maps, then the chains that these lead to.
+    script = [f"add table {table}"]
+    script += [f"flush chain {place}" for place, block in (*gone.items(), *refilled.items()) if _is_chain(block)]
+    script += less
+    ends = sorted(gone.values(), key=_is_chain)
+    script += [f"delete {kind} {table} {name}" for kind, _, name in (_head(block).rpartition(" ") for block in ends)]
+    script += [f"table {table} {{", *_blocks(table, new), "}"] if new[table] else []
+    return "".join(f"{line}\n" for line in (*script, *more))
+
+
+def _things(table: str, lines: FirewallLines) -> dict[str, str]:
+    """What a table consists of, by the place of what is in it."""
+    found = {}
+    for block in lines.get(table, ()):
+        if block.endswith("}"):
+            kind, _, name = _head(block).rpartition(" ")
+            found[f"{table} {'' if kind == 'chain' else '@'}{name}"] = block
+    return found
+
+
+def _attributes(table: str, lines: FirewallLines) -> list[str]:
+    """What is said about the table itself."""
+    return [line for line in lines.get(table, ()) if not line.endswith("}")]
+
+
+def _head(block: str) -> str:
+    return block.partition(" {")[0]
+
+
+def _is_chain(block: str) -> bool:
+    return block.startswith("chain ")
+
+
+def _mention(texts: Iterable[str], names: Set[str]) -> list[str]:
+    """Those of these lines that refer to one of the names."""
+    return [text for text in texts if not names.isdisjoint(text.split(" "))] if names else []
+
+
+def _about(place: str, verb: str, elements: Collection[str]) -> list[str]:
+    return [f"{verb} element {place.replace('@', '')} {{ {', '.join(sorted(elements))} }}"] if elements else []
 
 
 def rehearse(table: str, script: str) -> FirewallLines:
@@ -70,6 +154,26 @@ def rehearse(table: str, script: str) -> FirewallLines:
     """
     result = _run(["unshare", "--net", "sh", "-c", f"nft -f - && exec nft -n list table {table}"], script)
     return parse(result.stdout) if result.returncode == 0 else {}
+
+
+def rules_of(lines: FirewallLines) -> FirewallLines:
+    """Lines without the elements of sets."""
+    return {place: texts for place, texts in lines.items() if "@" not in place}
+
+
+def has_rules(present: FirewallLines, lines: FirewallLines) -> bool:
+    return all(present.get(place) == texts for place, texts in rules_of(lines).items())
+
+
+def reworded(present: FirewallLines, ours: FirewallLines, theirs: FirewallLines) -> FirewallLines:
+    """The present lines in our words, where this version of nft has others: those that it printed ours in."""
+    words = {
+        (place, their): our
+        for place, texts in ours.items()
+        if len(texts) == len(theirs.get(place, ()))
+        for our, their in zip(texts, theirs[place])
+    }
+    return {place: tuple(words.get((place, text), text) for text in texts) for place, texts in present.items()}
 
 
 def replacement(table: str, lines: FirewallLines) -> str:
@@ -89,7 +193,7 @@ def _blocks(table: str, lines: FirewallLines) -> Iterator[str]:
         yield block[:-1]
         if kind == "chain":
             yield from lines.get(f"{table} {name}", ())
-        elif f"{table} @{name}" in lines:
+        elif lines.get(f"{table} @{name}"):
             yield from ("elements = {", *(f"{element}," for element in lines[f"{table} @{name}"]), "}")
         yield "}"
 
@@ -158,3 +262,10 @@ def _reason(result: subprocess.CompletedProcess[str]) -> str:
     said = result.stderr.splitlines()
     complaints = [line for line in said if "Error:" in line] or said
     return " ".join(complaints[0].split()) if complaints else f"exit code {result.returncode}"
+
+
+def _refused(result: subprocess.CompletedProcess[str], script: str) -> str:
+    """The line of the script that is complained about, as far as that is told."""
+    found = re.search(r"^\S+:([0-9]+):[0-9-]+: Error:", result.stderr, re.MULTILINE)
+    lines = script.split("\n")[int(found.group(1)) - 1 :] if found else []
+    return f" ({lines[0][:200]})" if lines and lines[0] else ""

@@ -23,6 +23,8 @@ Beside it, and the same for every backend, stands the guard of the bridges: see 
 
 from __future__ import annotations
 
+import ipaddress
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 
@@ -98,3 +100,12 @@ class Identity:
     macs: tuple[str, ...] = ()
     addresses: tuple[str, ...] = ()
     link_local: tuple[tuple[str, str], ...] = ()
+
+
+def collapsed(sources: Iterable[str]) -> tuple[str, ...]:
+    """The fewest subnets that are the same addresses, in their order; all of one family, in CIDR form."""
+    return tuple(map(str, ipaddress.collapse_addresses(map(ipaddress.ip_network, sources))))
+
+
+def is_loopback(address: str) -> bool:
+    return address.startswith("127.") or address == "::1"

@@ -4,13 +4,12 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from .. import _ipam, _options
 from .._drivers import driver_of
-from .._firewall.ruleset import DirectRule, Identity, NetworkRules, PortRule, Ruleset
+from .._firewall.ruleset import DirectRule, Identity, NetworkRules, PortRule, Ruleset, collapsed, is_loopback
 from .._model import FAMILIES, Endpoint, Network, PortMapping, version_of
 from .._state import State
 
@@ -48,6 +47,9 @@ def _publish(
     target = str(endpoint.address(version))
     routed = _options.gateway_mode(network.options, version) == _options.ROUTED
     trusted = _options.trusted_interfaces(network.options)
+    local = is_loopback(mapping.host_ip)
+    # A loopback address is only asked by processes of the host itself, which always may.
+    sources = () if local or not mapping.sources else collapsed(mapping.sources)
     if not routed:
         ports.append(
             PortRule(
@@ -56,14 +58,12 @@ def _publish(
                 mapping.host_port,
                 target,
                 mapping.container_port,
-                mapping.sources,
+                sources,
             )
         )
-    if (routed or trusted) and not ipaddress.ip_address(mapping.host_ip).is_loopback:
+    if (routed or trusted) and not local:
         links = () if routed else trusted
-        direct.append(
-            DirectRule(mapping.protocol, network.device, target, mapping.container_port, links, mapping.sources)
-        )
+        direct.append(DirectRule(mapping.protocol, network.device, target, mapping.container_port, links, sources))
 
 
 def _rules(network: Network, version: int) -> NetworkRules:
