@@ -55,7 +55,7 @@ DETOURS = (
 # nft has a name for the target of an advertisement from 1.0.9 on. Before, it is the bytes in its place, which are a
 # number to it, and so have to be those that they are compared with. That is beyond those before 1.0.3, under which
 # anybody may advertise.
-TARGETS_FROM = (1, 0, 3)
+TARGETS_FROM, NAMED_FROM = (1, 0, 3), (1, 0, 9)
 BYTES = "@th,64,128"
 OLD_TYPES = {"type ipv6_addr": f"typeof {BYTES}", "type ifname . ipv6_addr": f"typeof iifname . {BYTES}"}
 
@@ -156,13 +156,9 @@ def _rules(sets: Collection[str], suffix: str) -> tuple[str, ...]:
 
 
 def _load(wanted: FirewallLines, present: FirewallLines) -> None:
+    has_name = f"{TABLE} @targets" not in {**wanted, **present} or (nft.version() or NAMED_FROM) >= NAMED_FROM
     try:
-        try:
-            nft.swap(TABLE, wanted, present)
-        except KernelError as error:
-            if f"{TABLE} @targets" not in wanted or "syntax error" not in str(error):
-                raise
-            nft.swap(TABLE, _to_old(wanted), _to_old(present))
+        nft.swap(TABLE, *((wanted, present) if has_name else (_to_old(wanted), _to_old(present))))
     except KernelError as error:
         remedy = "see that the kernel has nftables for bridges (CONFIG_NF_TABLES_BRIDGE)"
         if "syntax error" in str(error) or "datatype mismatch" in str(error):

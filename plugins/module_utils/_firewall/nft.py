@@ -66,7 +66,10 @@ def load(script: str) -> None:
 
 
 def swap(
-    table: str, wanted: FirewallLines, present: FirewallLines, kept: Callable[[FirewallLines], FirewallLines] = dict
+    table: str,
+    wanted: FirewallLines,
+    present: FirewallLines,
+    kept: Callable[[FirewallLines], FirewallLines] | None = None,
 ) -> None:
     """Turn what a table holds into what is wanted, in one transaction that touches only what differs.
 
@@ -76,7 +79,7 @@ def swap(
         with suppress(KernelError):
             load(change(table, wanted, present))
             return
-    remaining = kept(read(table))
+    remaining = kept(read(table)) if kept is not None else {}
     blocks = dict.fromkeys((*wanted.get(table, ()), *remaining.get(table, ())))
     load(replacement(table, {**wanted, **remaining, table: tuple(blocks)}))
 
