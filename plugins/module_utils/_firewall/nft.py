@@ -14,7 +14,6 @@ import os
 import re
 import subprocess
 from collections.abc import Collection, Iterable, Iterator, Set
-from contextlib import suppress
 from typing import Callable
 
 from .._errors import HostError, KernelError
@@ -23,6 +22,8 @@ from .tools import find, search_path
 
 # What nft says of a table that is not there, and kernels without nf_tables of any.
 ABSENT = re.compile(r"^(?:\S+ )?Error: .*(?:No such file or directory|not supported)", re.MULTILINE)
+# What it says of a script for a table that isn't as it was thought to be.
+OUT_OF_STEP = re.compile(r"No such file or directory|File exists|resource busy|does not exist")
 BLOCK = re.compile(r"\t([a-z ]+) (\S+) \{.*")
 ELEMENTS = re.compile(r"(.*?)\belements = \{(.*)\}(.*)")
 ELEMENT = re.compile(r'(?:"[^"]*"|[^,"])+')
@@ -76,9 +77,12 @@ def swap(
     Where that can't be, since the table isn't as it was thought to be, all of it is replaced but for what is ``kept``.
     """
     if _attributes(table, wanted) == _attributes(table, present):
-        with suppress(KernelError):
+        try:
             load(change(table, wanted, present))
             return
+        except KernelError as error:
+            if not OUT_OF_STEP.search(str(error)):
+                raise
     remaining = kept(read(table)) if kept is not None else {}
     blocks = dict.fromkeys((*wanted.get(table, ()), *remaining.get(table, ())))
     load(replacement(table, {**wanted, **remaining, table: tuple(blocks)}))
