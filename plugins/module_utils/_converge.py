@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Callable, Generic, TypeVar
 
+from . import _reserved
 from ._conflicts import find_conflicts, find_waiting, left_alone, without_waiting
 from ._errors import BridgeworkError, HostError, KernelError, StateError
 from ._facts import Facts
@@ -93,11 +94,14 @@ class _Run:
         self._backend = backend
         self._fingerprint = store.fingerprint()
         self._declared, self._ledger = store.load()
-        self._traits = read_traits(self._ledger.unfinished(HOST))
+        traits = read_traits(self._ledger.unfinished(HOST))
+        reserved = traits.reserved_ports
+        others = None if reserved is None else _reserved.of_others(reserved, self._declared, self._ledger)
+        self._traits = replace(traits, reserved_ports=others)
 
     def run(self, intent: Intent[Outcome], check_mode: bool) -> Result[Outcome]:
         state = self._declared.copy()
-        facts = HostFacts(self._kernel, self._ledger, check_mode)
+        facts = HostFacts(self._kernel, self._ledger, check_mode, self._others_ports)
         self._kernel.namespaces.look_up(state.containers)
         outcome = intent(state, facts)
         state.forget_idle_references()
@@ -141,6 +145,11 @@ class _Run:
                 if not error.container or error.container in left or is_about(error.container):
                     raise
                 left[error.container] = str(error)
+
+    @property
+    def _others_ports(self) -> frozenset[int]:
+        """What others have reserved."""
+        return self._traits.reserved_ports or frozenset()
 
     def _objections(self, state: State) -> list[str]:
         """What others have against our traffic."""
@@ -203,6 +212,9 @@ class _Run:
         ledger = self._ledger.copy()
         if result.after.firewall_backend != result.before.firewall_backend:
             ledger.pending.add(("firewall", HOST, result.after.firewall_backend, ""))
+        ports = _reserved.announcement(result.before, result.after, self._others_ports)
+        if ports is not None:
+            ledger.pending.add(ports)
         for step in result.plan.steps():
             thing = step.thing
             if step.verb == CREATE and isinstance(thing, Namespace):
@@ -225,6 +237,7 @@ class _Run:
         # What an unfinished run left of a container is still there where that is left alone.
         kept = {key for key, link in wanted.links.items() if link.owner == UNFINISHED}
         ledger.pending = {row for row in self._ledger.pending if row[1] in left or row[1:3] in kept}
+        ledger.shared_ports = _reserved.shared(result.after, self._others_ports)
         for name in [name for name in ledger.namespaces if name not in result.after.containers]:
             del ledger.namespaces[name]
         for key, value in self._kernel.sysctls.replaced.items():

@@ -90,7 +90,7 @@ class Facts(Protocol):
         """First and last port that random mappings are taken from."""
 
     def reserved_ports(self) -> frozenset[int]:
-        """Ports that the administrator keeps out of automatic assignment."""
+        """Ports that others keep out of automatic assignment."""
 
     def has_namespace(self, container: str) -> bool:
         """Whether ``/run/netns/NAME`` exists, whoever made it."""

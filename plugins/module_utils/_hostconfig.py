@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 HOST = ""  # stands for the host's own namespace wherever a namespace is named
 STALE = "?"  # what a handle leads to whose target has gone: no container has this name
 
+RESERVED_PORTS = "net/ipv4/ip_local_reserved_ports"  # of both families
+
 OWNER_PREFIX = "bridgework "
 UNFINISHED = OWNER_PREFIX + "unfinished"  # stands in for the mark that a killed run had not set yet
 BIRTH_NAME = re.compile(r"bw[0-9a-f]{12}")
@@ -167,8 +169,8 @@ class Route:
 class Sysctl:
     """A value below /proc/sys, as seen in a namespace; ``key`` is its path (``net/ipv4/ip_forward``).
 
-    One that is not ``lasting`` goes with its link, and is never put back. One with ``if_there`` is asked for only where
-    the kernel has it.
+    One that is not ``lasting`` is never put back, as those that go with their links. One with ``if_there`` is asked for
+    only where the kernel has it.
     """
 
     namespace: str
@@ -226,12 +228,13 @@ class Traits:
     """What kind of kernel it is.
 
     ``heeds_ra``: the host's links that router advertisements configure; ``may_heed_ra``: those for which that was not
-    switched off.
+    switched off. ``reserved_ports``: those that others have reserved; None where the kernel has no list of them.
     """
 
     ipv6: bool = True
     heeds_ra: frozenset[str] = frozenset()
     may_heed_ra: frozenset[str] = frozenset()
+    reserved_ports: frozenset[int] | None = None
 
 
 @dataclass

@@ -24,16 +24,18 @@ class SavedSysctl:
 class Ledger:
     """``namespaces``: names we made below /run/netns, with whose namespace a handle leads to (None: one of our own).
 
-    ``pending``: what an unfinished run set out to create, as (kind, namespace, link, value).
+    ``pending``: what an unfinished run set out to create, as (kind, namespace, link, value). ``shared_ports``: ports
+    that are published, and were reserved by somebody else before.
     """
 
     namespaces: dict[str, str | None] = field(default_factory=dict)
     sysctls: dict[SysctlKey, SavedSysctl] = field(default_factory=dict)
     pending: set[tuple[str, str, str, str]] = field(default_factory=set)
+    shared_ports: set[int] = field(default_factory=set)
 
     def unfinished(self, namespace: str) -> set[str]:
         """The names of the links that an unfinished run set out to create there, and may not have come to mark."""
         return {name for kind, where, name, _value in self.pending if (kind, where) == ("link", namespace)}
 
     def copy(self) -> Ledger:
-        return Ledger(dict(self.namespaces), dict(self.sysctls), set(self.pending))
+        return Ledger(dict(self.namespaces), dict(self.sysctls), set(self.pending), set(self.shared_ports))

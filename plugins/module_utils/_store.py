@@ -72,6 +72,7 @@ CREATE TABLE owned_namespace (name TEXT PRIMARY KEY, target TEXT);
 CREATE TABLE saved_sysctl (
     namespace TEXT NOT NULL, path TEXT NOT NULL, value TEXT NOT NULL, leader TEXT, PRIMARY KEY (namespace, path)
 );
+CREATE TABLE shared_port (port INTEGER PRIMARY KEY);
 CREATE TABLE pending (
     kind TEXT NOT NULL, namespace TEXT NOT NULL, link TEXT NOT NULL, value TEXT NOT NULL,
     PRIMARY KEY (kind, namespace, link, value)
@@ -203,6 +204,7 @@ def _read(connection: sqlite3.Connection) -> tuple[State, Ledger]:
             for row in every("SELECT * FROM saved_sysctl")
         },
         pending={tuple(row) for row in every("SELECT kind, namespace, link, value FROM pending")},
+        shared_ports={row["port"] for row in every("SELECT port FROM shared_port")},
     )
     return state, ledger
 
@@ -426,5 +428,6 @@ TABLES = (
         ("namespace", "path", "value", "leader"),
         lambda _state, ledger: [(*key, saved.value, saved.leader) for key, saved in ledger.sysctls.items()],
     ),
+    Table("shared_port", 1, ("port",), lambda _state, ledger: [(port,) for port in ledger.shared_ports]),
     Table("pending", 4, ("kind", "namespace", "link", "value"), lambda _state, ledger: [*ledger.pending]),
 )

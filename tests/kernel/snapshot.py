@@ -150,7 +150,7 @@ def _flat(prefix: str, thing: Any) -> Iterator[tuple[str, str]]:
 
 def _sysctls() -> Iterator[tuple[str, str]]:
     root = "/proc/sys/net"
-    paths = ["ipv4/ip_forward", "ipv4/ip_unprivileged_port_start"]
+    paths = ["ipv4/ip_forward", "ipv4/ip_unprivileged_port_start", "ipv4/ip_local_reserved_ports"]
     for link in os.listdir(f"{root}/ipv4/conf"):
         paths += [f"ipv4/conf/{link}/{name}" for name in os.listdir(f"{root}/ipv4/conf/{link}")]
     if os.path.isdir(f"{root}/ipv6"):

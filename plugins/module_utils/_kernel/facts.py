@@ -25,13 +25,16 @@ DEFAULT_EPHEMERAL = (49153, 65535)  # Docker's, where the kernel doesn't say
 class HostFacts:
     """See ``_facts.Facts``."""
 
-    def __init__(self, kernel: Kernel, ledger: Ledger, check_mode: bool) -> None:
+    def __init__(
+        self, kernel: Kernel, ledger: Ledger, check_mode: bool, reserved_ports: frozenset[int] = frozenset()
+    ) -> None:
         self._namespaces = kernel.namespaces
         self._kernel = kernel
         self._tables = kernel.tables
         self._sysctls = kernel.sysctls
         # A run that was killed may not have come to mark them.
         self._unfinished = ledger.unfinished(HOST)
+        self._reserved_ports = reserved_ports
         self.check_mode = check_mode
         self.machine_id = _first_line("/etc/machine-id")
         self.now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
@@ -119,13 +122,8 @@ class HostFacts:
         found = self._read("net/ipv4/ip_local_port_range").split()
         return (int(found[0]), int(found[1])) if len(found) == 2 else DEFAULT_EPHEMERAL
 
-    @cache  # noqa: B019
     def reserved_ports(self) -> frozenset[int]:
-        found: set[int] = set()
-        for part in filter(None, self._read("net/ipv4/ip_local_reserved_ports").split(",")):
-            first, _dash, last = part.partition("-")
-            found.update(range(int(first), int(last or first) + 1))
-        return frozenset(found)
+        return self._reserved_ports
 
     def has_namespace(self, container: str) -> bool:
         return self._namespaces.inode(container) is not None

@@ -8,12 +8,15 @@ import glob
 import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
+from .. import _reserved
 from .._errors import KernelError
-from .._hostconfig import OWNER_PREFIX, Sysctl, Traits
+from .._hostconfig import OWNER_PREFIX, RESERVED_PORTS, Sysctl, Traits
 from .._settings import ALONG, link_in, on_link, rank, written_in_turn
 from .namespaces import Namespaces
 
 ROOT = "/proc/sys"
+PARTS_AT_A_TIME = 300  # of a list that are written at once: of 12 characters at most, where the smallest page has 4096
+BITMAP_LENGTH = 1 << 18  # every other one of 65536 ports takes 191052
 # What the kernel rewrites when forwarding is switched off: inet_forward_change(), addrconf_fixup_forwarding().
 AFTER_FORWARDING_OFF = {"forwarding": "0", "accept_redirects": "1"}
 
@@ -84,10 +87,12 @@ def has_ipv6() -> bool:
 def read_traits(unfinished: Collection[str]) -> Traits:
     """What the kernel can do, and does on its own; ``unfinished`` links are what a run that was killed has left."""
     links = [link for link in os.listdir("/sys/class/net") if link not in unfinished]
+    reserved = _read(RESERVED_PORTS)
     return Traits(
         ipv6=has_ipv6(),
         heeds_ra=frozenset(filter(_heeds_ra, links)),
         may_heed_ra=frozenset(link for link in links if _accept_ra(link) in ("1", "2")),
+        reserved_ports=None if reserved is None else _reserved.parse(reserved),
     )
 
 
@@ -96,13 +101,41 @@ def _write(path: str, value: str) -> str | None:
     if _read(path) is None:
         return "does not exist there, or can't be read"
     try:
-        with open(os.path.join(ROOT, path), "w", encoding="ascii") as file:
-            file.write(value + "\n")
+        if path == RESERVED_PORTS:
+            _reserve(value)
+        else:
+            with open(os.path.join(ROOT, path), "w", encoding="ascii") as file:
+                file.write(value + "\n")
     except UnicodeEncodeError:
         return "takes ASCII only"
     except OSError as error:
         return f"is refused by the kernel ({error.strerror})"
     return _differs(path, value)
+
+
+def _reserve(value: str) -> None:
+    """A list that may be longer than the kernel takes, or shows, at a time.
+
+    It takes a page at a time. What is written to its beginning replaces it, all else is added: so where nothing is to
+    go, nothing is let go of for a moment. Source: kernel/sysctl.c, proc_do_large_bitmap().
+    """
+    parts, offset = _missing_parts(value)
+    descriptor = os.open(os.path.join(ROOT, RESERVED_PORTS), os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        for first in range(0, len(parts), PARTS_AT_A_TIME):
+            piece = ",".join(parts[first : first + PARTS_AT_A_TIME]) + "\n"
+            offset += os.pwrite(descriptor, piece.encode("ascii"), offset)
+    finally:
+        os.close(descriptor)
+
+
+def _missing_parts(value: str) -> tuple[list[str], int]:
+    """What has to be written for the list to be that value, and where to begin."""
+    try:
+        asked, there = _reserved.parse(value), _reserved.parse(_read(RESERVED_PORTS) or "")
+    except ValueError:  # what is wrong with it is for the kernel to say
+        return value.split(","), 0
+    return (_reserved.write(asked - there).split(","), 1) if there <= asked else (value.split(","), 0)
 
 
 def _heeds_ra(link: str) -> bool:
@@ -132,7 +165,18 @@ def _differs(path: str, value: str) -> str | None:
 
 def _read(path: str) -> str | None:
     try:
+        if path == RESERVED_PORTS:
+            return _read_whole(path)
         with open(os.path.join(ROOT, path), encoding="ascii", errors="replace") as file:
             return " ".join(file.read().split())
     except OSError:
         return None
+
+
+def _read_whole(path: str) -> str:
+    """A bitmap is only shown to who asks for all of it at once."""
+    descriptor = os.open(os.path.join(ROOT, path), os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(descriptor, BITMAP_LENGTH).decode("ascii").strip()
+    finally:
+        os.close(descriptor)

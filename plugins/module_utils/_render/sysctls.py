@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from .. import _reserved
 from .._hostconfig import HOST, Sysctl, Traits
 from .._intent import endpoint_options
 from .._ledger import Ledger
@@ -27,6 +28,8 @@ def render_sysctls(
         wanted += [Sysctl(endpoint.container, path, value) for path, value in settings.items()]
     for container in state.containers.values():
         wanted += [Sysctl(container.name, path, value) for path, value in container.sysctls.items()]
+    if traits.reserved_ports is not None:
+        wanted.append(_reserved.wanted(state, traits.reserved_ports))
     return {sysctl.key: sysctl for sysctl in wanted if traits.ipv6 or not sysctl.path.startswith("net/ipv6/")}
 
 
