@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,7 +19,7 @@ from ansible_collections.bridgework.network.plugins.module_utils._firewall.rules
     Ruleset,
 )
 from ansible_collections.bridgework.network.plugins.module_utils._flows import Flow, PortChange, is_left_behind
-from ansible_collections.bridgework.network.plugins.module_utils._kernel.conntrack import forget_left_behind
+from ansible_collections.bridgework.network.plugins.module_utils._kernel.conntrack import Table, forget_left_behind
 
 HOST, SECOND, RESOLVER = "192.0.2.10", "192.0.2.11", "198.51.100.53"
 WEB, DB = "10.1.0.2", "10.1.0.3"
@@ -57,6 +57,54 @@ def test_flow_is_left_behind_by_a_change(
 ) -> None:
     change = PortChange.towards(frozenset(after), frozenset(before))
     assert is_left_behind(flow, change, LOCAL) == left_behind
+
+
+TO_SOME = PortRule("udp", "0.0.0.0", 53, WEB, 5353, ("198.51.100.0/24", "203.0.113.7/32"))
+TO_SOME_BY_TCP = PortRule("tcp", "0.0.0.0", 53, WEB, 5353, ("198.51.100.0/24",))
+BY_TCP = PortRule("tcp", "0.0.0.0", 53, WEB, 5353)
+
+
+def of(client: str, flow: Flow = TO_WEB, **more: str) -> Flow:
+    return replace(flow, client=client, **more)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "flow", "left_behind"),
+    [
+        pytest.param([EVERYWHERE], [TO_SOME], of("203.0.113.8"), True, id="of one who may no longer"),
+        pytest.param([EVERYWHERE], [TO_SOME], of("203.0.113.7"), False, id="of one who still may"),
+        pytest.param([EVERYWHERE], [TO_SOME], of(HOST), False, id="of the host itself"),
+        pytest.param([EVERYWHERE], [TO_SOME], of("203.0.113.8", TO_HOST), False, id="to a process of the host"),
+        pytest.param([TO_SOME], [EVERYWHERE], of("203.0.113.7"), False, id="of one who might before"),
+        pytest.param([TO_SOME], [EVERYWHERE], of("203.0.113.8", TO_HOST), True, id="of one who comes in now"),
+        pytest.param([], [TO_SOME], of("203.0.113.8", TO_HOST), False, id="of one whom a new port is not for"),
+        pytest.param([BY_TCP], [TO_SOME_BY_TCP], of("203.0.113.8", protocol="tcp"), True, id="over TCP"),
+        pytest.param([BY_TCP], [TO_SOME_BY_TCP], of("198.51.100.8", protocol="tcp"), False, id="over TCP, still"),
+        pytest.param([BY_TCP], [TO_SOME_BY_TCP], of("203.0.113.8", TO_HOST, protocol="tcp"), False, id="TCP, to us"),
+        pytest.param([TO_SOME_BY_TCP], [BY_TCP], of("203.0.113.8", protocol="tcp"), False, id="over TCP, more"),
+        pytest.param([BY_TCP], [], of("203.0.113.8", protocol="tcp"), False, id="over TCP, of a port taken back"),
+    ],
+)
+def test_flow_is_left_behind_by_a_change_of_who_may_use_a_port(
+    before: list[PortRule], after: list[PortRule], flow: Flow, left_behind: bool
+) -> None:
+    change = PortChange.towards(frozenset(after), frozenset(before))
+    assert is_left_behind(flow, change, LOCAL) == left_behind
+
+
+@pytest.mark.parametrize(
+    ("port", "flow", "left_behind"),
+    [
+        (PortRule("udp", "::", 53, "fd00::2", 53), Flow("udp", "2001:db8::7", 53, "2001:db8::7", 53), True),
+        (PortRule("udp", "::", 53, "fd00::2", 53), Flow("udp", "::1", 53, "::1", 53), True),
+        (PortRule("udp", "::", 53, "fd00::2", 53), Flow("udp", HOST, 53, HOST, 53), False),
+        (EVERYWHERE, Flow("udp", "2001:db8::7", 53, "2001:db8::7", 53), False),
+        (PortRule("sctp", "0.0.0.0", 53, WEB, 5353), Flow("sctp", HOST, 53, HOST, 53), True),
+    ],
+)
+def test_families_are_told_apart_and_sctp_lasts_too(port: PortRule, flow: Flow, left_behind: bool) -> None:
+    change = PortChange.towards(frozenset({port}), frozenset())
+    assert is_left_behind(flow, change, {*LOCAL, "2001:db8::7"}) == left_behind
 
 
 @pytest.mark.parametrize(
@@ -98,23 +146,12 @@ def test_rules_that_nothing_leads_to_publish_nothing(lost: str) -> None:
     assert not Iptables().published({place: lines for place, lines in rules.items() if place != lost})
 
 
-def refuse(*_arguments: Any, **_more: Any) -> Any:
-    from pyroute2.netlink.exceptions import NetlinkError
-
-    raise NetlinkError(22, "Invalid argument")
-
-
 def fail(*_arguments: Any, **_more: Any) -> Any:
     raise OSError(93, "Protocol not supported")
 
 
-@pytest.mark.parametrize("name", ["__init__", "dump"])
-@pytest.mark.parametrize("answer", [refuse, fail])
-def test_kernel_that_keeps_its_flows_to_itself_is_no_error(
-    monkeypatch: pytest.MonkeyPatch, name: str, answer: Callable[..., Any]
-) -> None:
-    from pyroute2.netlink.nfnetlink import nfctsocket
-
-    monkeypatch.setattr(nfctsocket.NFCTSocket, name, answer)
+@pytest.mark.parametrize("name", ["__init__", "_dump"])
+def test_kernel_that_keeps_its_flows_to_itself_is_no_error(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setattr(Table, name, fail)
     netlink: Any = SimpleNamespace(local_addresses=lambda: LOCAL)
     forget_left_behind(netlink, PortChange.towards(frozenset({EVERYWHERE}), frozenset()))
