@@ -9,20 +9,21 @@ from typing import Any
 
 
 class Indexed(dict):
-    """A dictionary with indexes. It changes by assignment, ``del`` and ``pop`` only."""
+    """A dictionary with indexes. It changes by assignment, ``del`` and ``pop`` only.
+
+    The indexes are made when they are first asked for: of most copies nobody does.
+    """
 
     def __init__(self, records: Mapping[Any, Any] | None = None) -> None:
-        super().__init__()
-        self._places: dict[Hashable, dict[Any, Any]] = {}
-        for key, record in (records or {}).items():
-            self[key] = record
+        super().__init__(records or {})
+        self._made: dict[Hashable, dict[Any, Any]] | None = None
 
     def places(self, record: Any) -> Iterable[Hashable]:
         """What a record is found by; a subclass says it."""
         raise NotImplementedError
 
     def at(self, place: Hashable) -> list[Any]:
-        """The records that are found there, in the order in which they came."""
+        """The records that are found there."""
         return list(self._places.get(place, {}).values())
 
     def has(self, place: Hashable) -> bool:
@@ -31,12 +32,23 @@ class Indexed(dict):
     def count_at(self, place: Hashable) -> int:
         return len(self._places.get(place, ()))
 
+    @property
+    def _places(self) -> dict[Hashable, dict[Any, Any]]:
+        if self._made is None:
+            self._made = found = {}
+            places = self.places
+            for key, record in self.items():
+                for place in places(record):
+                    found.setdefault(place, {})[key] = record
+        return self._made
+
     def __setitem__(self, key: Any, record: Any) -> None:
-        if key in self:
-            self._forget(key)
+        if self._made is not None:
+            if key in self:
+                self._forget(key)
+            for place in self.places(record):
+                self._made.setdefault(place, {})[key] = record
         super().__setitem__(key, record)
-        for place in self.places(record):
-            self._places.setdefault(place, {})[key] = record
 
     def __delitem__(self, key: Any) -> None:
         self._forget(key)
@@ -48,5 +60,5 @@ class Indexed(dict):
         return super().pop(key, *default)
 
     def _forget(self, key: Any) -> None:
-        for place in self.places(self[key]):
+        for place in self.places(self[key]) if self._made is not None else ():
             self._places[place].pop(key, None)

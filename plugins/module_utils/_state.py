@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from ._drivers import driver_of
@@ -38,9 +38,8 @@ class Endpoints(Indexed):
 class Mappings(Indexed):
     """Port mappings by (protocol, host address, host port); found by container, and by the port on any address."""
 
-    def places(self, record: PortMapping) -> Iterator[Hashable]:
-        yield ("container", record.container)
-        yield port_place(record.protocol, record.host_port)
+    def places(self, record: PortMapping) -> Iterable[Hashable]:
+        return (("container", record.container), port_place(record.protocol, record.host_port))
 
 
 def address_place(network: str, address: str) -> Hashable:

@@ -22,6 +22,7 @@ from ._state import Containers, Endpoints, Mappings, State
 PATH = "/var/lib/bridgework/state.db"
 VERSION = 1
 
+# The trigger's + keeps SQLite from looking up the protocol, which most mappings share, instead of the port.
 SCHEMA = """
 CREATE TABLE network (
     name TEXT PRIMARY KEY, id TEXT NOT NULL UNIQUE, driver TEXT NOT NULL, device TEXT,
@@ -60,10 +61,10 @@ CREATE TABLE mapping (
     container_port INTEGER NOT NULL, random INTEGER NOT NULL, network TEXT, sources TEXT NOT NULL,
     PRIMARY KEY (protocol, host_ip, host_port)
 );
-CREATE INDEX mapping_port ON mapping (protocol, host_port);
+CREATE INDEX mapping_port ON mapping (host_port);
 CREATE TRIGGER mapping_wildcard BEFORE INSERT ON mapping WHEN EXISTS (
     SELECT 1 FROM mapping AS other
-    WHERE other.protocol = NEW.protocol AND other.host_port = NEW.host_port
+    WHERE other.host_port = NEW.host_port AND +other.protocol = NEW.protocol
       AND (instr(other.host_ip, ':') > 0) = (instr(NEW.host_ip, ':') > 0)
       AND (other.host_ip IN ('0.0.0.0', '::') OR NEW.host_ip IN ('0.0.0.0', '::'))
 ) BEGIN SELECT RAISE(ABORT, 'host port is published twice'); END;
@@ -194,7 +195,7 @@ def _read(connection: sqlite3.Connection) -> tuple[State, Ledger]:
                 for row in every("SELECT * FROM endpoint")
             }
         ),
-        mappings=Mappings({mapping.key: mapping for mapping in map(_mapping, every("SELECT * FROM mapping"))}),
+        mappings=_mappings(connection),
         **settings,
     )
     ledger = Ledger(
@@ -274,21 +275,30 @@ def _endpoint(row: Mapping[str, Any], addresses: list[str]) -> Endpoint:
     )
 
 
-def _mapping(row: Mapping[str, Any]) -> PortMapping:
-    return PortMapping(
-        container=row["container"],
-        protocol=row["protocol"],
-        container_port=row["container_port"],
-        host_ip=row["host_ip"],
-        host_port=row["host_port"],
-        random=bool(row["random"]),
-        network=row["network"],
-        sources=tuple(json.loads(row["sources"])),
-    )
+def _mappings(connection: sqlite3.Connection) -> Mappings:
+    """Of which a host may have thousands: columns are told by their place."""
+    cursor = connection.cursor()
+    cursor.row_factory = None  # type: ignore[assignment]
+    found = {}
+    for container, protocol, container_port, host_ip, host_port, random, network, sources in cursor.execute(
+        "SELECT container, protocol, container_port, host_ip, host_port, random, network, sources FROM mapping"
+    ):
+        found[protocol, host_ip, host_port] = PortMapping(
+            container,
+            protocol,
+            container_port,
+            host_ip,
+            host_port,
+            bool(random),
+            network,
+            () if sources == "[]" else tuple(json.loads(sources)),
+        )
+    return Mappings(found)
 
 
 def _write(connection: sqlite3.Connection, before: tuple[State, Ledger], after: tuple[State, Ledger]) -> None:
-    changes = [(table, table.rows(*before), table.rows(*after)) for table in TABLES]
+    old, new = _differing(before[0], after[0]), _differing(after[0], before[0])
+    changes = [(table, table.rows(old, before[1]), table.rows(new, after[1])) for table in TABLES]
     for table, old, new in changes:
         where = " AND ".join(f"{column} = ?" for column in table.columns[: table.keys])
         stay = set(new)
@@ -299,6 +309,15 @@ def _write(connection: sqlite3.Connection, before: tuple[State, Ledger], after: 
         stay = set(old)
         fresh = [row for row in new if row not in stay]  # two rows of one key meet the constraint here
         connection.executemany(f"INSERT INTO {table.name} ({', '.join(table.columns)}) VALUES ({marks})", fresh)
+
+
+def _differing(state: State, other: State) -> State:
+    """What the other state has not, or has otherwise; of thousands of records a run changes a few."""
+    found: dict[str, Any] = {}
+    for name in ("networks", "containers", "endpoints", "mappings"):
+        records, others = getattr(state, name), getattr(other, name)
+        found[name] = {key: record for key, record in records.items() if others.get(key) != record}
+    return State(**found, serial=state.serial, firewall_backend=state.firewall_backend)
 
 
 def _dump(value: Any) -> str:

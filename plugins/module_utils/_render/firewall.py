@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from .. import _ipam, _options
 from .._drivers import driver_of
@@ -14,56 +15,65 @@ from .._model import FAMILIES, Endpoint, Network, PortMapping, version_of
 from .._state import State
 
 
+@dataclass(frozen=True)
+class _Way:
+    """How ports of one family lead to a container: to what address, by which bridge, and from where directly."""
+
+    target: str
+    device: str
+    routed: bool
+    trusted: tuple[str, ...]
+
+
 def render_rulesets(state: State) -> tuple[Ruleset, ...]:
-    return tuple(_ruleset(state, version) for version in FAMILIES)
-
-
-def _ruleset(state: State, version: int) -> Ruleset:
     networks = sorted(state.routed_networks(), key=lambda network: network.name)
-    ports: list[PortRule] = []
-    direct: list[DirectRule] = []
-    for mapping in sorted(state.mappings.values(), key=lambda mapping: mapping.key):
-        endpoint = state.publishing_endpoint(mapping)
-        if endpoint is not None and version_of(mapping.host_ip) == version:
-            _publish(state.networks[endpoint.network], endpoint, mapping, ports, direct)
-    return Ruleset(
-        version=version,
-        networks=tuple(_rules(network, version) for network in networks if _has_part(network, version)),
-        ports=tuple(ports),
-        direct=tuple(direct),
+    ports: dict[int, list[PortRule]] = {version: [] for version in FAMILIES}
+    direct: dict[int, list[DirectRule]] = {version: [] for version in FAMILIES}
+    ways: dict[tuple[str, int, str | None], _Way | None] = {}
+    for _key, mapping in sorted(state.mappings.items()):
+        version = version_of(mapping.host_ip)
+        place = (mapping.container, version, mapping.network)
+        if place not in ways:
+            ways[place] = _way(state, *place)
+        way = ways[place]
+        if way is not None:
+            _publish(way, mapping, ports[version], direct[version])
+    return tuple(
+        Ruleset(
+            version=version,
+            networks=tuple(_rules(network, version) for network in networks if _has_part(network, version)),
+            ports=tuple(ports[version]),
+            direct=tuple(direct[version]),
+        )
+        for version in FAMILIES
     )
+
+
+def _way(state: State, container: str, version: int, network: str | None) -> _Way | None:
+    endpoint = state.way_in(container, version, network)
+    if endpoint is None:
+        return None
+    leads_to = state.networks[endpoint.network]
+    routed = _options.gateway_mode(leads_to.options, version) == _options.ROUTED
+    trusted = _options.trusted_interfaces(leads_to.options)
+    return _Way(str(endpoint.address(version)), leads_to.device, routed, trusted)
+
+
+def _publish(way: _Way, mapping: PortMapping, ports: list[PortRule], direct: list[DirectRule]) -> None:
+    """By a port of the host, or where the network is routed, by the container's own."""
+    local = is_loopback(mapping.host_ip)
+    # A loopback address is only asked by processes of the host itself, which always may.
+    sources = () if local or not mapping.sources else collapsed(mapping.sources)
+    protocol, port = mapping.protocol, mapping.container_port
+    if not way.routed:
+        ports.append(PortRule(protocol, mapping.host_ip, mapping.host_port, way.target, port, sources))
+    if (way.routed or way.trusted) and not local:
+        direct.append(DirectRule(protocol, way.device, way.target, port, () if way.routed else way.trusted, sources))
 
 
 def _has_part(network: Network, version: int) -> bool:
     """Whether a family's rules are about the network; IPv4's are about those without addresses too."""
     return network.block(version) is not None or (version == 4 and not network.ipam)
-
-
-def _publish(
-    network: Network, endpoint: Endpoint, mapping: PortMapping, ports: list[PortRule], direct: list[DirectRule]
-) -> None:
-    """By a port of the host, or where the network is routed, by the container's own."""
-    version = version_of(mapping.host_ip)
-    target = str(endpoint.address(version))
-    routed = _options.gateway_mode(network.options, version) == _options.ROUTED
-    trusted = _options.trusted_interfaces(network.options)
-    local = is_loopback(mapping.host_ip)
-    # A loopback address is only asked by processes of the host itself, which always may.
-    sources = () if local or not mapping.sources else collapsed(mapping.sources)
-    if not routed:
-        ports.append(
-            PortRule(
-                mapping.protocol,
-                mapping.host_ip,
-                mapping.host_port,
-                target,
-                mapping.container_port,
-                sources,
-            )
-        )
-    if (routed or trusted) and not local:
-        links = () if routed else trusted
-        direct.append(DirectRule(mapping.protocol, network.device, target, mapping.container_port, links, sources))
 
 
 def _rules(network: Network, version: int) -> NetworkRules:
