@@ -13,7 +13,7 @@ from __future__ import annotations
 import ipaddress
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Set
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 
 from ._firewall.ruleset import PortRule
@@ -67,12 +67,12 @@ class PortChange:
         differing = frozenset().union(*(wanted ^ each for each in earlier))
         lasting = frozenset(port for port in differing if port.protocol in LASTING)
         others = differing - lasting
-        before = {replace(port, sources=()) for port in others - wanted}
+        before = {port._replace(sources=()) for port in others - wanted}
         return cls(
             closed=lasting - wanted,
             opened=lasting & wanted,
             narrowed=frozenset(
-                port for port in others & wanted if port.sources and replace(port, sources=()) in before
+                port for port in others & wanted if port.sources and port._replace(sources=()) in before
             ),
         )
 

@@ -130,6 +130,7 @@ ports = st.builds(
     st.integers(1, 65535),
     st.ip_addresses(v=4).map(str),
     st.integers(1, 65535),
+    st.just(()),
 )
 
 

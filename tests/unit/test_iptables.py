@@ -204,6 +204,7 @@ def rulesets(draw) -> Ruleset:
                 st.integers(1, 65535),
                 st.just("10.0.0.2"),
                 st.integers(1, 65535),
+                st.just(()),
             ),
             max_size=4,
         )

@@ -69,7 +69,9 @@ def test_a_packet_is_led_where_its_port_is_published_and_nowhere_else(ports: tup
     host = router(Ruleset(networks=(NETWORK,), ports=ports))
     asked = st.sampled_from(ports) if ports else st.nothing()
     for _packet in range(10):
-        like = data.draw(asked | st.builds(PortRule, PROTOCOLS, ADDRESSES, PORT_NUMBERS, st.just(""), st.just(0)))
+        like = data.draw(
+            asked | st.builds(PortRule, PROTOCOLS, ADDRESSES, PORT_NUMBERS, st.just(""), st.just(0), st.just(()))
+        )
         destination = data.draw(st.sampled_from(HOST_ADDRESSES)) if like.host_ip == "0.0.0.0" else like.host_ip
         came_in = data.draw(st.sampled_from(["eth0", None]))
         source = data.draw(st.sampled_from(CLIENTS)) if came_in else destination
@@ -84,7 +86,7 @@ PROTOCOLS = st.sampled_from(["tcp", "udp", "sctp"])
 def test_what_is_published_is_read_back(ports: tuple[PortRule, ...]) -> None:
     """A client from anywhere is the same as no client in particular."""
     lines = Iptables().render([Ruleset(networks=(NETWORK,), ports=ports)])
-    everybody = {replace(port, sources=() if "0.0.0.0/0" in port.sources else port.sources) for port in ports}
+    everybody = {port._replace(sources=() if "0.0.0.0/0" in port.sources else port.sources) for port in ports}
     assert Iptables().published(lines) == everybody
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from .._hostconfig import FirewallLines
 from .._model import WILDCARDS
@@ -104,7 +104,7 @@ def published(family: Family, lines: FirewallLines) -> frozenset[PortRule]:
     to_local = set(_read(family, lines, LOCAL)) if ways[LOCAL] else set()
     found = _read(family, lines, PORTS) if ways[PORTS] else {}
     return frozenset(
-        replace(port, sources=tuple(sources)) if sources else port
+        port._replace(sources=tuple(sources)) if sources else port
         for port, sources in found.items()
         if not sources or port in to_local
     )

@@ -26,6 +26,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 
 @dataclass(frozen=True)
@@ -48,8 +49,7 @@ class NetworkRules:
     source: str | None = None
 
 
-@dataclass(frozen=True)
-class PortRule:
+class PortRule(NamedTuple):
     """One published port. A wildcard ``host_ip`` stands for every address of the host in its family.
 
     ``sources``: subnets that alone may ask for it, in CIDR form; everybody may where there are none.
