@@ -8,7 +8,7 @@ See ``iptables_text`` for what a place is, ``iptables_tree`` for how published p
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from .._hostconfig import FirewallLines
@@ -139,11 +139,13 @@ def _ports(family: Family, ruleset: Ruleset) -> dict[str, tuple[str, ...]]:
     everybody = (_port(keys, port, port.sources) for port in ruleset.ports)
     chains = grow(keys, PORTS, "", everybody)
     chains[PORTS] = (*_not_from(ruleset.networks), *chains[PORTS])
-    own = [_port(keys, port, ()) for port in ruleset.ports if port.sources]
+    # One on an address of its own goes before one on all, for the host's own processes too.
+    for_some = {(port.protocol, port.host_port) for port in ruleset.ports if port.sources}
+    own = [_port(keys, port, ()) for port in ruleset.ports if (port.protocol, port.host_port) in for_some]
     return {**chains, **grow(keys, LOCAL, "L-", own)} if own else chains
 
 
-def _port(keys: PortKeys, port: PortRule, sources: Iterable[str]) -> Rule:
+def _port(keys: PortKeys, port: PortRule, sources: tuple[str, ...]) -> Rule:
     target = f"[{port.target_ip}]" if keys.version == 6 else port.target_ip
     host_ip = None if port.host_ip in WILDCARDS else port.host_ip
     where = "" if host_ip is None else f"-d {_single(host_ip)} "
@@ -152,11 +154,11 @@ def _port(keys: PortKeys, port: PortRule, sources: Iterable[str]) -> Rule:
     return keys.rule(port.protocol, host_ip, port.host_port, lines)
 
 
-def _from(sources: Iterable[str]) -> tuple[str, ...]:
+def _from(sources: tuple[str, ...]) -> tuple[str, ...]:
     """Matches of the source, in the words of iptables-save; a single one of nothing where it may be anybody."""
-    if any(source.endswith("/0") for source in sources):
+    if not sources or any(source.endswith("/0") for source in sources):
         return ("",)
-    return tuple(f"-s {source} " for source in sources) or ("",)
+    return tuple(f"-s {source} " for source in sources)
 
 
 def _raw(family: Family, networks: tuple[NetworkRules, ...]) -> list[str]:

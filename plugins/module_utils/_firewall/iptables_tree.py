@@ -12,10 +12,10 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import re
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
-from itertools import groupby
+from itertools import chain
 from typing import NamedTuple, Protocol
 
 from .._model import PROTOCOLS
@@ -26,6 +26,7 @@ FEW = 16  # lines that a chain holds before it leads on
 LONGEST_NAME = 28  # XT_EXTENSION_MAXNAMELEN, include/uapi/linux/netfilter/x_tables.h
 WAY = re.compile(rf"(?:-d \S+ )?(?:-p \w+ (?:--dport \S+ )?)?-j {PREFIX}\S+")
 PROTOCOL_BITS, PORT_BITS = 4, 16
+ABOUT_PORT = PROTOCOL_BITS + PORT_BITS
 
 
 class Block(NamedTuple):
@@ -55,59 +56,55 @@ class Keys(Protocol):
         """The block in words."""
 
 
-@dataclass(frozen=True)
 class PortKeys:
     """Keys of published ports: protocol, port, address of the host."""
 
-    version: int
-
-    @property
-    def bits(self) -> int:
-        return PROTOCOL_BITS + PORT_BITS + address_bits(self.version)
+    def __init__(self, version: int) -> None:
+        self.version = version
+        self._width = address_bits(version)
+        self.bits = ABOUT_PORT + self._width
 
     def rule(self, protocol: str, host_ip: str | None, port: int, lines: tuple[str, ...]) -> Rule:
         """That of a port, on one address or (None) on all."""
-        width = address_bits(self.version)
         key = PROTOCOLS.index(protocol) << PORT_BITS | port
         if host_ip is None:
-            return Rule((key + 1 << width) - 1, PROTOCOL_BITS + PORT_BITS, lines)
-        return Rule(key << width | number(host_ip), self.bits, lines)
+            return Rule((key + 1 << self._width) - 1, ABOUT_PORT, lines)
+        return Rule(key << self._width | number(host_ip), self.bits, lines)
 
     def match(self, block: Block) -> str:
-        width = address_bits(self.version)
-        address = address_match(block.key & (1 << width) - 1, block.fixed - PROTOCOL_BITS - PORT_BITS, self.version)
-        return address + port_match(block.key >> width, min(block.fixed, PROTOCOL_BITS + PORT_BITS))
+        port = port_match(block.key >> self._width, min(block.fixed, ABOUT_PORT))
+        return address_match(self._address(block), block.fixed - ABOUT_PORT, self.version) + port
 
     def name(self, block: Block) -> str:
-        width = address_bits(self.version)
-        address = address_name(block.key & (1 << width) - 1, block.fixed - PROTOCOL_BITS - PORT_BITS, self.version)
-        return "-".join((*port_name(block.key >> width, min(block.fixed, PROTOCOL_BITS + PORT_BITS)), *address))
+        port = port_name(block.key >> self._width, min(block.fixed, ABOUT_PORT))
+        return "-".join((*port, *address_name(self._address(block), block.fixed - ABOUT_PORT, self.version)))
+
+    def _address(self, block: Block) -> int:
+        return block.key & (1 << self._width) - 1
 
 
-@dataclass(frozen=True)
 class TargetKeys:
     """Keys of containers' ports: address of the container, protocol, port."""
 
-    version: int
-
-    @property
-    def bits(self) -> int:
-        return address_bits(self.version) + PROTOCOL_BITS + PORT_BITS
+    def __init__(self, version: int) -> None:
+        self.version = version
+        self._width = address_bits(version)
+        self.bits = self._width + ABOUT_PORT
 
     def rule(self, protocol: str, address: str, port: int, lines: tuple[str, ...]) -> Rule:
         key = (number(address) << PROTOCOL_BITS | PROTOCOLS.index(protocol)) << PORT_BITS | port
         return Rule(key, self.bits, lines)
 
     def match(self, block: Block) -> str:
-        port = port_match(block.key & (1 << PROTOCOL_BITS + PORT_BITS) - 1, self._fixed_of_port(block))
-        return address_match(block.key >> PROTOCOL_BITS + PORT_BITS, block.fixed, self.version) + port
+        port = port_match(self._port(block), block.fixed - self._width)
+        return address_match(block.key >> ABOUT_PORT, block.fixed, self.version) + port
 
     def name(self, block: Block) -> str:
-        port = port_name(block.key & (1 << PROTOCOL_BITS + PORT_BITS) - 1, self._fixed_of_port(block))
-        return "-".join((*address_name(block.key >> PROTOCOL_BITS + PORT_BITS, block.fixed, self.version), *port))
+        port = port_name(self._port(block), block.fixed - self._width)
+        return "-".join((*address_name(block.key >> ABOUT_PORT, block.fixed, self.version), *port))
 
-    def _fixed_of_port(self, block: Block) -> int:
-        return max(block.fixed - address_bits(self.version), 0)
+    def _port(self, block: Block) -> int:
+        return block.key & (1 << ABOUT_PORT) - 1
 
 
 def grow(keys: Keys, root: str, kind: str, rules: Iterable[Rule]) -> dict[str, tuple[str, ...]]:
@@ -116,17 +113,13 @@ def grow(keys: Keys, root: str, kind: str, rules: Iterable[Rule]) -> dict[str, t
     ``kind`` begins the names of all others. Of two rules that are for the same packet the more special one comes first.
     """
     chains: dict[str, tuple[str, ...]] = {}
-    ordered = sorted(rules, key=lambda rule: (rule.last, -rule.fixed, rule.lines))
-    pending = [(root, Block(0, 0), ordered)]
+    pending = [(root, Block(0, 0), sorted(rules, key=_order))]
     while pending:
         name, block, held = pending.pop()
-        if _is_leaf(block, held):
-            chains[name] = tuple(line for rule in held for line in rule.lines)
-            continue
         lines: list[str] = []
-        for part in _parts(keys, block, held):
-            if part[-1].fixed <= block.fixed or len(part) == len(part[0].lines) == 1:
-                lines += [line for rule in part for line in rule.lines]
+        for part in [held] if _is_leaf(block, held) else _parts(keys, block, held):
+            if part is held or part[-1].fixed <= block.fixed or len(part) == len(part[0].lines) == 1:
+                lines += chain.from_iterable(rule.lines for rule in part)
                 continue
             inner = _block_of(keys, part)
             branch = chain_name(kind + keys.name(inner))
@@ -136,6 +129,10 @@ def grow(keys: Keys, root: str, kind: str, rules: Iterable[Rule]) -> dict[str, t
     return chains
 
 
+def _order(rule: Rule) -> tuple[int, int, tuple[str, ...]]:
+    return rule.last, -rule.fixed, rule.lines
+
+
 def is_way(place: str, line: str) -> bool:
     """Whether a line only leads from one chain of a tree to another."""
     return WAY.fullmatch(line) is not None and place.rpartition(" ")[2].startswith(PREFIX)
@@ -143,14 +140,25 @@ def is_way(place: str, line: str) -> bool:
 
 def _is_leaf(block: Block, rules: Sequence[Rule]) -> bool:
     """Whether there are few lines, or nothing that sets the rules apart."""
+    if len(rules) > FEW:
+        return rules[0].fixed <= block.fixed
     return sum(len(rule.lines) for rule in rules) <= FEW or rules[0].fixed <= block.fixed
 
 
-def _parts(keys: Keys, block: Block, rules: Sequence[Rule]) -> Iterator[list[Rule]]:
+def _parts(keys: Keys, block: Block, rules: Sequence[Rule]) -> Iterator[Sequence[Rule]]:
     """The rules by the next bits of their keys, and last those that are for the whole block."""
     shift = keys.bits - block.fixed - STEP
-    for _where, part in groupby(rules, key=lambda rule: (rule.fixed <= block.fixed, rule.last >> shift)):
-        yield list(part)
+    end = len(rules)
+    while rules[end - 1].fixed <= block.fixed:
+        end -= 1
+    start = 0
+    while start < end:
+        behind = (rules[start].last >> shift) + 1 << shift
+        middle = bisect_left(rules, (behind,), start, end)  # by the first of their fields
+        yield rules[start:middle]
+        start = middle
+    if end < len(rules):
+        yield rules[end:]
 
 
 def _block_of(keys: Keys, rules: Sequence[Rule]) -> Block:
@@ -168,21 +176,21 @@ def chain_name(words: str) -> str:
 
 def port_match(key: int, fixed: int) -> str:
     """Of protocol and port, as far as they are fixed."""
-    if fixed == 0:
+    if fixed <= 0:
         return ""
     protocol = f"-p {PROTOCOLS[key >> PORT_BITS]} "
     return protocol if fixed == PROTOCOL_BITS else f"{protocol}--dport {_ports(key, fixed, ':')} "
 
 
 def port_name(key: int, fixed: int) -> tuple[str, ...]:
-    if fixed == 0:
+    if fixed <= 0:
         return ()
     protocol = PROTOCOLS[key >> PORT_BITS].upper()
     return (protocol,) if fixed == PROTOCOL_BITS else (protocol, _ports(key, fixed, "-"))
 
 
 def _ports(key: int, fixed: int, between: str) -> str:
-    first, size = key & (1 << PORT_BITS) - 1, 1 << PROTOCOL_BITS + PORT_BITS - fixed
+    first, size = key & (1 << PORT_BITS) - 1, 1 << ABOUT_PORT - fixed
     return f"{first}{between}{first + size - 1}" if size > 1 else str(first)
 
 
