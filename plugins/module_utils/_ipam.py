@@ -199,22 +199,28 @@ def count_in(subnet: str, addresses: Iterable[str]) -> int:
 
 
 def count_free(block: IpamBlock, used: Iterable[str]) -> int:
-    """How many addresses are left to give out."""
-    import netaddr
-
-    first, last = usable(netaddr.IPNetwork(block.subnet))
-    within = netaddr.IPNetwork(block.iprange or block.subnet)
-    lowest, highest = max(first, within.first), min(last, within.last)
+    """How many addresses are left to give out. Every result shows it, and netaddr would take longer to import."""
+    subnet = ipaddress.ip_network(block.subnet)
+    first, last = _usable(*_bounds(subnet), subnet.version)
+    lowest, highest = _bounds(ipaddress.ip_network(block.iprange or block.subnet))
+    lowest, highest = max(first, lowest), min(last, highest)
     taken = sum(lowest <= number <= highest for number in _integers(used))
     return max(0, highest - lowest + 1 - taken)
 
 
 def usable(net) -> tuple[int, int]:
     """First and last address, as integers, that a host in the netaddr.IPNetwork may have."""
-    width = 32 if net.version == 4 else 128
-    if width - net.prefixlen <= 1:
-        return net.first, net.last
-    return net.first + 1, (net.last - 1 if net.version == 4 else net.last)
+    return _usable(net.first, net.last, net.version)
+
+
+def _usable(first: int, last: int, version: int) -> tuple[int, int]:
+    if last - first <= 1:
+        return first, last
+    return first + 1, last - (version == 4)
+
+
+def _bounds(net: ipaddress.IPv4Network | ipaddress.IPv6Network) -> tuple[int, int]:
+    return int(net.network_address), int(net.broadcast_address)
 
 
 def has_place_for(subnet: str, address: str) -> bool:
