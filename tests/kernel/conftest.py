@@ -55,7 +55,7 @@ def backend(request: pytest.FixtureRequest) -> str:
 def managed(request: pytest.FixtureRequest, driver: Driver) -> Iterator[Managed]:
     """The host of `lab` where the test asks for that too, else a host on its own."""
     asked = request.fixturenames
-    backend = request.getfixturevalue("backend") if "backend" in asked else None
+    backend = request.getfixturevalue("backend") if "backend" in asked else "iptables"
     if "lab" in asked:
         yield Managed(request.getfixturevalue("lab").host, driver, backend)
     else:

@@ -59,10 +59,10 @@ class Managed:
     before it one in check mode, which must leave the host alone and predict the result, and after it one that must
     find nothing to do. One that fails must say why in one line, in check mode too, and leave the host alone.
 
-    ``backend`` is the firewall_backend of tasks that don't name one; without it they have the modules' default.
+    ``backend`` is the firewall_backend of tasks that don't name one.
     """
 
-    def __init__(self, host: Host, driver: Driver, backend: str | None = None) -> None:
+    def __init__(self, host: Host, driver: Driver, backend: str = "iptables") -> None:
         self.host = host
         self.backend = backend
         self.environment: dict[str, str] = {}  # of modules, beside the test's own
@@ -145,8 +145,7 @@ class Managed:
         return self._driver.do(self.host, *jobs)
 
     def _chosen(self, module: str) -> dict[str, str]:
-        takes_it = self.backend is not None and not module.endswith("_info")
-        return {"firewall_backend": str(self.backend)} if takes_it else {}
+        return {} if module.endswith("_info") else {"firewall_backend": self.backend}
 
     def snapshot(self) -> Snapshot:
         """All of the host that a task might change."""
@@ -265,7 +264,7 @@ def bare(snapshot: Snapshot) -> Snapshot:
 
 @contextmanager
 def managed_lab(
-    driver: Driver, hosts: Sequence[str] = ("host",), backend: str | None = None
+    driver: Driver, hosts: Sequence[str] = ("host",), backend: str = "iptables"
 ) -> Iterator[tuple[Lab, Managed]]:
     with Lab(hosts) as lab:
         yield lab, Managed(lab.host, driver, backend)

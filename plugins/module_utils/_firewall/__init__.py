@@ -62,9 +62,6 @@ class Backend(Part, Protocol):
     def published(self, lines: FirewallLines) -> frozenset[PortRule]:
         """The ports that these lines publish. Pure."""
 
-    def is_fitting(self) -> bool:
-        """Whether a host that is new to us is to have this one rather than another."""
-
 
 class Firewall:
     """The backends and the guard as one. A host holds the lines of one backend, but for when it changes to another."""
@@ -96,9 +93,11 @@ class Firewall:
 
     def choose(self, asked: str, used: str) -> str:
         """The name of the backend that a host gets: the one asked for, the one in use, or the one that fits."""
-        if asked != AUTO:
-            return asked
-        return used or next((name for name, backend in self._backends.items() if backend.is_fitting()), BACKENDS[0])
+        if asked != AUTO or used:
+            return used if asked == AUTO else asked
+        from .neighbours import fitting_backend
+
+        return fitting_backend()
 
     def require(self, lines: FirewallLines) -> None:
         for part in self._parts:

@@ -35,9 +35,6 @@ class Iptables:
     def owns(self, place: str) -> bool:
         return any(family.owns(place) for family in FAMILIES)
 
-    def is_fitting(self) -> bool:
-        return True
-
     def require(self, lines: FirewallLines) -> None:
         for family in FAMILIES:
             if any(map(family.owns, lines)):

@@ -9,14 +9,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import NamedTuple
 
 from . import nft
+from .tools import find, run
 
 FAMILIES = {"ip": {4}, "ip6": {6}, "inet": {4, 6}}
 OURS = "bridgework"
 HOOK = re.compile(r"type filter hook forward priority .*?;(?: policy (\w+);)?")
 FINAL = re.compile(r"(?:counter (?:packets \d+ bytes \d+ )?)?((?:drop|reject\b[^#]*?) *)(?:#.*)?")
+OUR_JUMP = re.compile(r"(?:jump|-j) BRIDGEWORK-\S+")
+# Of the older kind of iptables, which nft knows nothing of: the tables that there are, and what prints them.
+LEGACY = {
+    "ip": ("/proc/net/ip_tables_names", ("iptables-legacy-save", "iptables-save")),
+    "ip6": ("/proc/net/ip6_tables_names", ("ip6tables-legacy-save", "ip6tables-save")),
+}
 NAME = re.compile(r'"([^"]*)"')
 BY_SET = re.compile(r"\b[io]ifname (?:\S+ )?[@$]|\b[io]if @")
 
@@ -33,14 +41,20 @@ class Barrier(NamedTuple):
     names: tuple[str, ...]
 
 
+def fitting_backend() -> str:
+    """The name of the backend that a host is to have that is new to us."""
+    return "iptables" if find("nft") is None or any(map(_is_in_use, _forward_chains())) else "nftables"
+
+
 def read_barriers() -> list[Barrier]:
     """All of the host's."""
-    return [
+    native = [
         barrier
         for table, chains in _foreign_tables(nft.show("list", "chains"))
         if any(HOOK.search(chain) for chain in chains)
         for barrier in find_barriers(table, nft.show("-t", "list", "table", *table.split(" ")))
     ]
+    return [*native, *(each for family in LEGACY for each in find_legacy_barriers(family, _legacy_filter(family)))]
 
 
 def objections(barriers: Iterable[Barrier], devices: Mapping[str, Iterable[int]]) -> list[str]:
@@ -86,6 +100,43 @@ def find_barriers(table: str, listing: str) -> Iterator[Barrier]:
             yield Barrier(table, chain, "has the policy drop", names)
         elif final is not None:
             yield Barrier(table, chain, f'ends in "{final.group(1).strip()}"', names)
+
+
+def find_legacy_barriers(family: str, saved: str) -> Iterator[Barrier]:
+    """The chain FORWARD in what iptables-save prints, where it is one."""
+    lines = saved.splitlines()
+    rules = [line for line in lines if line.startswith("-A FORWARD ")]
+    names = tuple(dict.fromkeys(name.replace("+", "*") for name in re.findall(r" -[io] (\S+)", saved)))
+    if any(line.startswith(":FORWARD DROP") for line in lines):
+        yield Barrier(f"{family} filter", "FORWARD", "has the policy drop", names)
+    elif rules and re.match("-A FORWARD -j (?:DROP|REJECT)", rules[-1]):
+        yield Barrier(f"{family} filter", "FORWARD", f'ends in "{rules[-1][3:]}"', names)
+
+
+def _forward_chains() -> Iterator[list[str]]:
+    """Policy and rules of each chain FORWARD that there is, of both kinds of iptables. Looking makes none."""
+    for family in LEGACY:
+        listed = [body for _name, body in _chains(nft.show("list", "chain", family, "filter", "FORWARD"))]
+        yield from ([line.strip() for line in body.split("\n") if line.strip()] for body in listed)
+        saved = _legacy_filter(family).splitlines()
+        yield [line for line in saved if line.startswith((":FORWARD ", "-A FORWARD "))]
+
+
+def _is_in_use(chain: list[str]) -> bool:
+    """Whether it drops what nobody lets through, or has a rule that isn't ours."""
+    policy, *rules = chain or [""]
+    return re.search(r"policy drop|FORWARD DROP", policy) is not None or any(
+        not OUR_JUMP.search(rule) for rule in rules
+    )
+
+
+def _legacy_filter(family: str) -> str:
+    """The table filter of the older kind of iptables; nothing where there is none."""
+    names, commands = LEGACY[family]
+    with suppress(OSError), open(names, encoding="ascii") as file:
+        if "filter" in file.read().split():
+            return run([next(filter(find, commands), commands[-1]), "-t", "filter"]).stdout
+    return ""
 
 
 def _foreign_tables(listing: str) -> Iterator[tuple[str, list[str]]]:

@@ -10,7 +10,6 @@ the elements of a set or map. Lines are as nft prints them with numbers for name
 from __future__ import annotations
 
 import functools
-import os
 import re
 import subprocess
 from collections.abc import Collection, Iterable, Iterator, Set
@@ -18,7 +17,7 @@ from typing import Callable
 
 from .._errors import HostError, KernelError
 from .._hostconfig import FirewallLines
-from .tools import find, search_path
+from .tools import find, run
 
 # What nft says of a table that is not there, and kernels without nf_tables of any.
 ABSENT = re.compile(r"^(?:\S+ )?Error: .*(?:No such file or directory|not supported)", re.MULTILINE)
@@ -38,7 +37,7 @@ def require(needed_for: str) -> None:
 @functools.cache
 def version() -> tuple[int, ...]:
     """The version of the command, as numbers; nothing where it says none."""
-    found = re.search(r"v([0-9]+(?:\.[0-9]+)*)", _run(["nft", "--version"]).stdout) if find("nft") else None
+    found = re.search(r"v([0-9]+(?:\.[0-9]+)*)", run(["nft", "--version"]).stdout) if find("nft") else None
     return tuple(map(int, found.group(1).split("."))) if found else ()
 
 
@@ -46,7 +45,7 @@ def read(table: str) -> FirewallLines:
     """What a table holds; nothing where there is no such table, or nothing that could have made one."""
     if find("nft") is None:
         return {}
-    result = _run(["nft", "-n", "list", "table", *table.split(" ")])
+    result = run(["nft", "-n", "list", "table", *table.split(" ")])
     if result.returncode == 0:
         return parse(result.stdout)
     if ABSENT.search(result.stderr):
@@ -56,12 +55,12 @@ def read(table: str) -> FirewallLines:
 
 def show(*words: str) -> str:
     """What the command prints; nothing where it fails, or is missing."""
-    return _run(["nft", *words]).stdout if find("nft") is not None else ""
+    return run(["nft", *words]).stdout if find("nft") is not None else ""
 
 
 def load(script: str) -> None:
     """Carry out a script: all of it, or nothing."""
-    result = _run(["nft", "-f", "-"], script)
+    result = run(["nft", "-f", "-"], script)
     if result.returncode != 0:
         raise KernelError(f"nft refused the rule set: {_reason(result)}{_refused(result, script)}")
 
@@ -159,7 +158,7 @@ def rehearse(table: str, script: str) -> FirewallLines:
 
     It is carried out in a network namespace of its own, which goes at once.
     """
-    result = _run(["unshare", "--net", "sh", "-c", f"nft -f - && exec nft -n list table {table}"], script)
+    result = run(["unshare", "--net", "sh", "-c", f"nft -f - && exec nft -n list table {table}"], script)
     return parse(result.stdout) if result.returncode == 0 else {}
 
 
@@ -249,19 +248,6 @@ def _set(body: Iterable[str]) -> tuple[list[str], list[str]]:
     before, elements, after = parts.groups()
     properties = [each for each in f"{before}\t{after}".split("\t") if each]
     return properties, [each.strip() for each in ELEMENT.findall(elements.replace("\t", " ")) if each.strip()]
-
-
-def _run(command: list[str], script: str = "") -> subprocess.CompletedProcess[str]:
-    # Comments of others are bytes of any kind. What nft complains about is looked at, so it is to do so in English.
-    return subprocess.run(
-        [find(command[0]) or command[0], *command[1:]],
-        input=script,
-        capture_output=True,
-        encoding="utf-8",
-        errors="surrogateescape",
-        env={**os.environ, "PATH": search_path(), "LC_ALL": "C"},
-        check=False,
-    )
 
 
 def _reason(result: subprocess.CompletedProcess[str]) -> str:

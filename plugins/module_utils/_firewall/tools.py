@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 
 
 def search_path() -> str:
@@ -16,3 +17,17 @@ def search_path() -> str:
 def find(tool: str) -> str | None:
     """The path of a command; None where the host lacks it."""
     return shutil.which(tool, path=search_path())
+
+
+def run(command: list[str], script: str = "") -> subprocess.CompletedProcess[str]:
+    """What came of a command. What it complains about is looked at, so it is to do so in English."""
+    # Comments of others are bytes of any kind.
+    return subprocess.run(
+        [find(command[0]) or command[0], *command[1:]],
+        input=script,
+        capture_output=True,
+        encoding="utf-8",
+        errors="surrogateescape",
+        env={**os.environ, "PATH": search_path(), "LC_ALL": "C"},
+        check=False,
+    )
