@@ -100,6 +100,10 @@ REST: Task = (
 )
 
 
+def by_nftables(task: Task) -> Task:
+    return (task[0], {**task[1], "firewall_backend": "nftables"})
+
+
 @dataclass(frozen=True)
 class Scenario:
     """What there is, and the task that is broken off."""
@@ -121,6 +125,9 @@ SCENARIOS = (
     Scenario("change of containers", (CONTAINERS,), CHANGED_CONTAINERS),
     Scenario("change of ports", (NETWORKS, PORTS), CHANGED_PORTS),
     Scenario("prune", (NETWORKS, CONTAINERS), PRUNE),
+    Scenario("networks with nftables", (), by_nftables(NETWORKS)),
+    Scenario("ports with nftables", (by_nftables(NETWORKS), by_nftables(PORTS)), by_nftables(CHANGED_PORTS)),
+    Scenario("change of the backend", (NETWORKS, PORTS), by_nftables(PORTS)),
 )
 
 

@@ -180,7 +180,11 @@ class Managed:
             if self.backend == "nftables":
                 self.sh("; ".join(f"nft flush chain inet bridgework {chain}" for chain in chains[table]))
             else:
-                self.sh(f"iptables -t {table} -F")
+                self.sh(f"iptables -t {table} -F; ip6tables -t {table} -F")
+
+    def table(self) -> str:
+        """Our table of nftables as nft prints it; nothing where there is none."""
+        return self.sh("nft -n list table inet bridgework 2>/dev/null || true")
 
     def rules(self) -> list[str]:
         """The lines of iptables-save, without comments and counters."""

@@ -46,6 +46,7 @@ def test_address_of_the_bridge_is_the_default_gateway(managed: Managed) -> None:
         assert managed.host.ping("10.1.2.254", netns=container)
 
 
+@pytest.mark.usefixtures("backend")
 @pytest.mark.parametrize("protocol", ["tcp", "udp"])
 def test_outside_sees_the_address_of_the_host(lab: Lab, managed: Managed, protocol: str) -> None:
     managed.netns_bridge(containers=PAIR)
@@ -54,6 +55,7 @@ def test_outside_sees_the_address_of_the_host(lab: Lab, managed: Managed, protoc
     assert [answer and answer.seen_from for answer in seen] == [HOST, HOST]
 
 
+@pytest.mark.usefixtures("backend")
 def test_outside_sees_the_address_of_the_container_without_masquerading(lab: Lab, managed: Managed) -> None:
     managed.netns_bridge(driver_options={MASQUERADE: False}, containers=PAIR)
     lab.router.run("ip", "route", "add", "172.17.0.0/16", "via", HOST)
@@ -62,6 +64,7 @@ def test_outside_sees_the_address_of_the_container_without_masquerading(lab: Lab
     assert answer and answer.seen_from == managed.address("web")
 
 
+@pytest.mark.usefixtures("backend")
 @pytest.mark.parametrize("bridge_nf", [0, 1])
 def test_containers_of_a_bridge_without_icc_reach_only_the_outside(lab: Lab, managed: Managed, bridge_nf: int) -> None:
     managed.sh(f"echo {bridge_nf} >/proc/sys/net/bridge/bridge-nf-call-iptables")
@@ -74,6 +77,7 @@ def test_containers_of_a_bridge_without_icc_reach_only_the_outside(lab: Lab, man
     assert managed.host.ping(REMOTE, netns="db") and managed.host.ping(REMOTE, netns="web")
 
 
+@pytest.mark.usefixtures("backend")
 @pytest.mark.parametrize("bridge_nf", [0, 1])
 @pytest.mark.parametrize("protocol", ["tcp", "udp"])
 def test_published_ports_are_the_same_to_others_without_icc(
@@ -98,6 +102,7 @@ def test_icc_stays_off_whatever_is_done_to_br_netfilter_afterwards(managed: Mana
         assert not [address for address in addresses if managed.host.ping(address, netns="db")]
 
 
+@pytest.mark.usefixtures("backend")
 def test_icc_can_be_switched(managed: Managed) -> None:
     managed.netns_bridge(containers=PAIR)
     web = managed.address("web")

@@ -52,6 +52,7 @@ PORTS = ["8000:8080", "8000:8080/udp"]
 # Gateway modes: who may address a container directly.
 
 
+@pytest.mark.usefixtures("backend")
 def test_unprotected_containers_can_be_addressed_on_any_port(lab: Lab, managed: Managed) -> None:
     with_options(managed, PORTS, **option("gateway_mode_ipv4", "nat-unprotected"))
     routed_here(lab.peer)
@@ -64,6 +65,7 @@ def test_unprotected_containers_can_be_addressed_on_any_port(lab: Lab, managed: 
     assert answer and answer.seen_from == HOST, "egress is translated as ever"
 
 
+@pytest.mark.usefixtures("backend")
 def test_routed_containers_can_be_addressed_on_published_ports(lab: Lab, managed: Managed) -> None:
     with_options(managed, PORTS, **option("gateway_mode_ipv4", "routed"))
     routed_here(lab.peer)
@@ -78,6 +80,7 @@ def test_routed_containers_can_be_addressed_on_published_ports(lab: Lab, managed
     assert reached(managed.host, WEB, 9090, "db") == []
 
 
+@pytest.mark.usefixtures("backend")
 def test_routed_in_ipv6(lab: Lab, managed: Managed) -> None:
     with_options(managed, **option("gateway_mode_ipv6", "routed"))
     routed_here(lab.peer)
@@ -100,6 +103,7 @@ def test_isolated_bridge_has_no_address(managed: Managed) -> None:
     assert not managed.host.ping(WEB)
 
 
+@pytest.mark.usefixtures("backend")
 def test_mode_is_changed_in_place(lab: Lab, managed: Managed) -> None:
     with_options(managed, PORTS)
     routed_here(lab.peer)
@@ -111,6 +115,7 @@ def test_mode_is_changed_in_place(lab: Lab, managed: Managed) -> None:
     assert reached(lab.peer, WEB, 9090) == []
 
 
+@pytest.mark.usefixtures("backend")
 @pytest.mark.parametrize("masquerade", [True, False])
 def test_trusted_interface_lets_published_ports_be_addressed_directly(
     lab: Lab, managed: Managed, masquerade: bool
@@ -127,6 +132,7 @@ def test_trusted_interface_lets_published_ports_be_addressed_directly(
 # Addresses.
 
 
+@pytest.mark.usefixtures("backend")
 def test_source_address_of_egress_can_be_given(lab: Lab, managed: Managed) -> None:
     managed.sh("ip addr add 192.0.2.11/24 dev eth0; ip addr add 2001:db8:1::11/64 dev eth0 nodad")
     given = {"com__docker__network__host_ipv4": "192.0.2.11", "com__docker__network__host_ipv6": "2001:db8:1::11"}
@@ -139,6 +145,7 @@ def test_source_address_of_egress_can_be_given(lab: Lab, managed: Managed) -> No
     ]
 
 
+@pytest.mark.usefixtures("backend")
 def test_address_for_published_ports_can_be_set_for_the_network(lab: Lab, managed: Managed) -> None:
     with_options(managed, ["8000:8080", f"{HOST}:8001:8080", "8080"], **option("host_binding_ipv4", "127.0.0.1"))
     ports = managed.container_info(name=["web"])["container"]["ports"]["8080/tcp"]

@@ -22,6 +22,9 @@ NETWORKS = [
 SAME_PORT = 4242  # that the client keeps
 
 
+pytestmark = pytest.mark.usefixtures("backend")
+
+
 @pytest.fixture
 def web(managed: Managed) -> Managed:
     managed.run("container_network", networks=NETWORKS, framed=False)
@@ -68,7 +71,7 @@ def test_long_flows_survive_30_rounds_of_other_changes(lab: Lab, web: Managed) -
             outcomes = [web.once(module, arguments) for module, arguments in tasks_of(turn)]
             assert not [each for each in outcomes if each.get("failed")], outcomes
             assert any(each["changed"] for each in outcomes)
-            rules.add("\n".join(web.rules()))
+            rules.add("\n".join([*web.rules(), web.table()]))
             assert {name: flow.echo() for name, flow in flows.items()} == first
     assert len(rules) > 20, "the rules were hardly changed"
 
@@ -78,7 +81,7 @@ def test_long_flow_survives_the_loss_and_the_repair_of_all_rules(lab: Lab, web: 
     web.port_mapping(**mapping)
     with web.host.serve("tcp", 8080, netns="web"), lab.remote.flow(HOST, 8000) as flow:
         flow.echo()
-        web.sh("iptables -t nat -F; iptables -F; iptables -t raw -F")
+        web.flush("nat", "filter", "raw")
         web.port_mapping(**mapping)
         flow.echo()
 
@@ -186,10 +189,20 @@ def test_udp_client_of_a_mapping_that_is_taken_back_is_answered_no_more(lab: Lab
         assert lab.peer.ask("udp", HOST, 5353, source_port=SAME_PORT) == Answer("host", PEER, SAME_PORT)
 
 
+DAMAGES = {
+    "iptables": ["iptables -t nat -F BRIDGEWORK-PORTS", "iptables -t nat -F PREROUTING", "iptables -t nat -F"],
+    "nftables": [
+        "nft flush map inet bridgework wildcards",
+        "nft flush chain inet bridgework prerouting",
+        "nft delete table inet bridgework",
+    ],
+}
+
+
 def test_udp_client_is_answered_at_once_after_rules_were_lost_and_repaired(lab: Lab, web: Managed) -> None:
     publish(web, "web", "5353:8080/udp")
     web.host.serve("udp", 8080, netns="web")
-    for damage in ("iptables -t nat -F BRIDGEWORK-PORTS", "iptables -t nat -F PREROUTING", "iptables -t nat -F"):
+    for damage in DAMAGES[web.backend]:
         web.sh(damage)
         source_port = SAME_PORT + len(damage)
         assert lab.peer.ask("udp", HOST, 5353, source_port=source_port, timeout=0.3) is None

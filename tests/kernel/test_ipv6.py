@@ -66,6 +66,7 @@ def test_chosen_subnets_are_of_one_prefix_of_the_hosts_own(managed: Managed) -> 
     assert not subnets[0].overlaps(subnets[1])
 
 
+@pytest.mark.usefixtures("backend")
 def test_network_of_ipv6_alone(lab: Lab, managed: Managed) -> None:
     options = {"name": "six", "enable_ipv4": False, "enable_ipv6": True}
     network = managed.container_network(**options, connected=["web", "mate"])["network"]
@@ -101,6 +102,7 @@ def test_neighbours_follow_an_address_to_its_new_holder_at_once(managed: Managed
     assert managed.link("eth0", "db")["address"] in managed.sh("ip -6 neigh show fd00:10::77", netns="mate")
 
 
+@pytest.mark.usefixtures("backend")
 def test_family_is_added_to_a_living_network_and_taken_away_by_force(lab: Lab, managed: Managed) -> None:
     managed.container_network(name="front", connected=["web", "mate"])
     managed.host.serve("tcp", 8080, netns="web")
@@ -118,30 +120,29 @@ def test_family_is_added_to_a_living_network_and_taken_away_by_force(lab: Lab, m
 # Ways.
 
 
+@pytest.mark.usefixtures("backend")
 def test_containers_reach_each_other_and_the_outside(lab: Lab, two: Managed) -> None:
     assert reached(two.host, WEB, 8080, "mate") == [*PROTOCOLS]
     assert two.host.ping(REMOTE6, netns="mate")
     assert two.host.ping(REMOTE6, netns="db")
 
 
+@pytest.mark.usefixtures("backend")
 def test_outside_sees_the_address_of_the_host(lab: Lab, two: Managed) -> None:
     with lab.remote.serve("tcp", 7000, address="::"):
         answer = two.host.ask("tcp", REMOTE6, 7000, netns="mate")
     assert answer and answer.seen_from == HOST6
 
 
+@pytest.mark.usefixtures("backend")
 def test_networks_do_not_reach_each_other(two: Managed) -> None:
     assert reached(two.host, WEB, 8080, "db") == []
     assert reached(two.host, DB, 8080, "mate") == []
-    without_our_rules6(two, "raw", "filter")
+    two.flush("raw", "filter")
     assert reached(two.host, WEB, 8080, "db") == [*PROTOCOLS]
 
 
-def without_our_rules6(managed: Managed, *tables: str) -> None:
-    for table in tables:
-        managed.sh(f"ip6tables -t {table} -F")
-
-
+@pytest.mark.usefixtures("backend")
 @pytest.mark.parametrize("accepted_by_others", [False, True])
 def test_peer_with_a_route_reaches_nothing(lab: Lab, two: Managed, accepted_by_others: bool) -> None:
     lab.peer.run("ip", "route", "add", "fd00::/16", "via", HOST6)
@@ -149,10 +150,11 @@ def test_peer_with_a_route_reaches_nothing(lab: Lab, two: Managed, accepted_by_o
         two.sh("ip6tables -I FORWARD 1 -j ACCEPT")
     assert reached(lab.peer, WEB, 8080) == []
     assert not lab.peer.ping(DB)
-    without_our_rules6(two, "raw", "filter")
+    two.flush("raw", "filter")
     assert reached(lab.peer, WEB, 8080) == [*PROTOCOLS]
 
 
+@pytest.mark.usefixtures("backend")
 def test_internal_network_has_no_way_out(lab: Lab, managed: Managed) -> None:
     managed.container_network(name="inside", internal=True, ipam_config=[{"subnet": FRONT}], connected=["web", "mate"])
     managed.sh("ip route add default via fd00:10::1", netns="web")
@@ -162,6 +164,7 @@ def test_internal_network_has_no_way_out(lab: Lab, managed: Managed) -> None:
     assert not managed.host.ping(PEER6, netns="web")
 
 
+@pytest.mark.usefixtures("backend")
 @pytest.mark.parametrize("bridge_netfilter", [0, 1])
 def test_containers_of_a_bridge_without_icc_reach_only_the_outside(
     lab: Lab, managed: Managed, bridge_netfilter: int
@@ -237,6 +240,7 @@ def test_damage_is_repaired(lab: Lab, two: Managed, damage: str) -> None:
     assert two.host.ping(REMOTE6, netns="web") and two.host.ping(MATE, netns="web")
 
 
+@pytest.mark.usefixtures("backend")
 def test_all_is_as_before_when_the_last_network_goes(lab: Lab, managed: Managed) -> None:
     before = managed.snapshot()
     managed.container_network(networks=NETWORKS)

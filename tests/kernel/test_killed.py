@@ -43,6 +43,8 @@ def scenarios(*names: str) -> pytest.MarkDecorator:
     "change of networks",
     "change of containers",
     "prune",
+    "ports with nftables",
+    "change of the backend",
 )
 def test_same_task_finishes_what_a_killed_one_began(drivers: Sequence[Driver], scenario: Scenario) -> None:
     with fresh_host(drivers[0]) as managed:

@@ -90,6 +90,7 @@ def foreign_rules(managed: Managed) -> list[str]:
     return [line for line in managed.rules() if not ours.fullmatch(line)]
 
 
+@pytest.mark.usefixtures("backend")
 def test_foreign_rules_are_byte_identical_at_each_step(inhabited: Managed) -> None:
     before = inhabited.rules()
     steps = (
@@ -110,6 +111,7 @@ def test_foreign_rules_are_byte_identical_at_each_step(inhabited: Managed) -> No
     assert inhabited.rules() == before
 
 
+@pytest.mark.usefixtures("backend")
 def test_removal_of_our_last_object_leaves_the_host_as_it_was(inhabited: Managed) -> None:
     before = inhabited.snapshot()
     inhabited.container_network(networks=NETWORKS)
@@ -119,11 +121,13 @@ def test_removal_of_our_last_object_leaves_the_host_as_it_was(inhabited: Managed
     same(bare(before), bare(inhabited.snapshot()), "something is left behind")
 
 
+@pytest.mark.usefixtures("backend")
 def test_our_rules_and_settings_go_with_the_last_network_though_containers_stay(inhabited: Managed) -> None:
     before = inhabited.snapshot()
     inhabited.container_network(networks=NETWORKS)
     inhabited.container_network(**WITHDRAWN)
     assert not [line for line in inhabited.rules() if "BRIDGEWORK" in line and "comment" not in line]
+    assert inhabited.table() == ""
     inhabited.netns_bridge(containers=[{"name": name, "state": "absent"} for name in ("web", "db")])
     same(bare(before), bare(inhabited.snapshot()), "something is left behind")
 
@@ -168,6 +172,7 @@ table inet firewalld {
 """
 
 
+@pytest.mark.usefixtures("backend")
 def test_what_others_stop_is_said_with_the_remedy(lab: Lab, managed: Managed) -> None:
     lab.peer.serve("tcp", 7000)
     managed.host.run("nft", "-f", "-", input=FIREWALLD)
@@ -186,6 +191,7 @@ def test_what_others_stop_is_said_with_the_remedy(lab: Lab, managed: Managed) ->
     assert managed.host.ask("tcp", PEER, 7000, netns="web")
 
 
+@pytest.mark.usefixtures("backend")
 def test_rules_that_others_add_later_stay(inhabited: Managed) -> None:
     inhabited.container_network(networks=NETWORKS)
     inhabited.sh("iptables -A FORWARD -s 198.18.0.9 -j DROP; iptables -t nat -I PREROUTING 1 -s 198.18.0.9 -j RETURN")
@@ -208,6 +214,7 @@ def test_foreign_bridge_with_the_name_that_is_asked_for_is_refused(inhabited: Ma
     assert 'interface "docker0" exists on the host' in refused["msg"]
 
 
+@pytest.mark.usefixtures("backend")
 def test_foreign_table_of_nftables_stays(managed: Managed) -> None:
     table = "table inet theirs {\n\tchain input {\n\t\ttype filter hook input priority filter; policy accept;\n\t}\n}\n"
     managed.host.run("nft", "-f", "-", input=table)

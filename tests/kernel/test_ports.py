@@ -397,7 +397,7 @@ def test_mapping_follows_its_container_to_another_network(lab: Lab, web: Managed
 def test_mapping_goes_with_its_container(lab: Lab, web: Managed) -> None:
     web.port_mapping(container="web", published_ports=["8000:8080"])
     web.netns_bridge(containers=[{"name": "web", "state": "absent"}])
-    assert not [rule for rule in web.rules() if "DNAT --to" in rule]
+    assert not [rule for rule in web.rules() if "DNAT --to" in rule] and WEB not in web.table()
     web.container_network(name="front", connected=["web"], appends=True)
     serve_names(web, 8080)
     assert answering(lab.peer, 8000) == [None], "nor does it come back with the name"

@@ -46,9 +46,9 @@ def bindings(result: dict[str, Any], port: str) -> set[tuple[str, str]]:
 
 
 @pytest.fixture(scope="module", params=[0, 1], ids=["bridge-nf-0", "bridge-nf-1"])
-def published(driver: Driver, request: pytest.FixtureRequest) -> Iterator[Lab]:
+def published(driver: Driver, backend: str, request: pytest.FixtureRequest) -> Iterator[Lab]:
     """web's 8080 as 8000 everywhere, over TCP and UDP."""
-    with managed_lab(driver, ("host", "peer", "router", "remote")) as (lab, managed):
+    with managed_lab(driver, ("host", "peer", "router", "remote"), backend) as (lab, managed):
         for table in ("iptables", "ip6tables"):
             managed.sh(f"echo {request.param} >/proc/sys/net/bridge/bridge-nf-call-{table}")
         managed.run("container_network", networks=NETWORKS, framed=False)
@@ -78,6 +78,7 @@ def web(managed: Managed) -> Managed:
     return managed
 
 
+@pytest.mark.usefixtures("backend")
 def test_both_families_have_the_same_port(lab: Lab, web: Managed) -> None:
     result = web.port_mapping(container="web", published_ports=["8080", "9000-9002:8081"])
     serve_both(web, "web", 8080, ("tcp",))
@@ -88,6 +89,7 @@ def test_both_families_have_the_same_port(lab: Lab, web: Managed) -> None:
         assert lab.peer.ask("tcp", address, int(port)), address
 
 
+@pytest.mark.usefixtures("backend")
 def test_port_of_a_container_with_ipv6_alone(lab: Lab, web: Managed) -> None:
     result = web.port_mapping(container="lone", published_ports=["8000:8080"])
     assert bindings(result, "8080/tcp") == {("::", "8000")}
@@ -97,6 +99,7 @@ def test_port_of_a_container_with_ipv6_alone(lab: Lab, web: Managed) -> None:
     assert "has no IPv4 address" in refused["msg"]
 
 
+@pytest.mark.usefixtures("backend")
 def test_port_on_one_address_answers_only_there(lab: Lab, web: Managed) -> None:
     web.sh(f"ip addr add {SECOND6}/64 dev eth0 nodad")
     ports = [f"[{SECOND6}]:8002:8080", "[::1]:8003:8080", "[::]:8004:8080", f"{HOST}:8005:8080"]
@@ -114,6 +117,7 @@ def test_port_on_one_address_answers_only_there(lab: Lab, web: Managed) -> None:
     assert reached(web.host, "127.0.0.1") == []
 
 
+@pytest.mark.usefixtures("backend")
 def test_same_port_of_the_families_leads_to_two_containers(lab: Lab, web: Managed) -> None:
     web.port_mapping(
         mappings=[
@@ -127,6 +131,7 @@ def test_same_port_of_the_families_leads_to_two_containers(lab: Lab, web: Manage
     assert [answer and answer.server for answer in answers] == ["web", "mate"]
 
 
+@pytest.mark.usefixtures("backend")
 def test_family_that_the_container_gets_later_is_added_and_goes_with_the_rest(lab: Lab, web: Managed) -> None:
     web.container_network(name="four", ipam_config=[{"subnet": "192.168.40.0/24"}], connected=["new"])
     port = {"container": "new", "published_ports": ["8000:8080"]}

@@ -9,7 +9,10 @@ import pytest
 from kernel.support import Managed, parsed
 
 TASK = ("port_mapping", {"container": "web", "published_ports": ["8000:8080"]})
+BACKENDS = ("iptables", "nftables")
 MEMORY = "/run/bridgework/firewall"
+
+pytestmark = pytest.mark.usefixtures("backend")
 
 
 @pytest.fixture
@@ -46,17 +49,31 @@ def test_all_is_read_once_after(settled: Managed, what: str) -> None:
 
 
 OURS = {
-    "a rule less": "iptables -t nat -D PREROUTING 1",
-    "another rule in its place": "iptables -R BRIDGEWORK-FORWARD 1 -j ACCEPT",
-    "a set less of the guard": "nft flush set bridge bridgework macs",
-    "all": "nft flush ruleset",
+    "a rule less": {
+        "iptables": "iptables -t nat -D PREROUTING 1",
+        "nftables": "nft flush chain inet bridgework raw",
+    },
+    "another rule in its place": {
+        "iptables": "iptables -R BRIDGEWORK-FORWARD 1 -j ACCEPT",
+        "nftables": "nft insert rule inet bridgework forward accept",
+    },
+    "a port less": {
+        "iptables": "iptables -t nat -F BRIDGEWORK-PORTS",
+        "nftables": "nft delete element inet bridgework wildcards { tcp . 8000 }",
+    },
+    "no table": {
+        "iptables": "nft delete table ip nat",
+        "nftables": "nft delete table inet bridgework",
+    },
+    "a set less of the guard": dict.fromkeys(BACKENDS, "nft flush set bridge bridgework macs"),
+    "all": dict.fromkeys(BACKENDS, "nft flush ruleset"),
 }
 
 
 @pytest.mark.parametrize("what", OURS)
 def test_drift_is_found(settled: Managed, what: str) -> None:
     assert look(settled) == (False, 0)
-    settled.sh(OURS[what])
+    settled.sh(OURS[what][settled.backend])
     assert settled.run(*TASK[:1], check=True, **TASK[1])["changed"]
     assert look(settled)[0], "the run in check mode took nothing for mended"
     assert look(settled) == (False, 0)
@@ -73,7 +90,7 @@ def test_what_somebody_else_does_during_a_run_is_seen_by_the_next(settled: Manag
     """Our lines are taken away between the end of our transactions and the look at what they came to."""
     settled.sh(
         'cp /usr/sbin/nft /run/nft.real; chmod +x /run/nft.real; echo \'#!/bin/sh\n/run/nft.real "$@" || exit\n'
-        'case "$*" in -f*) iptables -t raw -F BRIDGEWORK-RAW;; esac\' >/run/nft.fake; chmod +x /run/nft.fake; '
+        f'case "$*" in -f*) {OURS["a rule less"][settled.backend]};; esac\' >/run/nft.fake; chmod +x /run/nft.fake; '
         "mount --bind /run/nft.fake /usr/sbin/nft"
     )
     settled.run("container_network", framed=False, name="front", connected=["web", "db"])
