@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 import re
 import subprocess
-from collections.abc import Collection, Iterable, Iterator, Set
+from collections.abc import Collection, Iterable, Iterator
 from typing import Callable
 
 from .._errors import HostError, KernelError
@@ -91,49 +91,44 @@ def change(table: str, wanted: FirewallLines, present: FirewallLines) -> str:
     """A script that turns the present lines into the wanted ones: elements by themselves, rules by whole chains."""
     if not wanted:
         return replacement(table, {})
-    before, after = _things(table, present), _things(table, wanted)
-    gone = {place: block for place, block in before.items() if after.get(place) != block}
-    made = {place: block for place, block in after.items() if before.get(place) != block}
-    lost = {place[len(table) + 1 :] for place in gone}  # as others refer to it
+    before, after = ({block for block in lines.get(table, ()) if block.endswith("}")} for lines in (present, wanted))
+    gone, made = sorted(before - after, key=_is_chain), sorted(after - before)
+    lost = {_place("", block).lstrip() for block in gone}  # as others refer to it
     touched = [
-        place
-        for place in after
-        if place not in made and (wanted.get(place) != present.get(place) or _mention(present.get(place, ()), lost))
+        block
+        for block in sorted(before & after)
+        for old in [present.get(_place(table, block), ())]
+        if old != wanted.get(_place(table, block), ()) or _mention(old, lost)
     ]
-    refilled = {place: after[place] for place in touched if "@" not in place}
-    new = {
-        table: (*made.values(), *refilled.values()),
-        **{place: wanted.get(place, ()) for place in (*made, *refilled)},
-    }
-    less, more = [], []
-    for place in touched:
-        if "@" in place:
-            old, coming = present.get(place, ()), wanted.get(place, ())
-            less += _about(place, "delete", set(old).difference(coming) | set(_mention(old, lost)))
-            more += _about(place, "add", set(coming).difference(old) | set(_mention(coming, lost)))
+    refilled = [block for block in touched if _is_chain(block)]
+    new = {_place(table, block): wanted.get(_place(table, block), ()) for block in (*made, *refilled)}
+    sets = [_place(table, block) for block in touched if not _is_chain(block)]
     # Nothing goes that is still referred to: first rules, then elements and maps, then the chains that these lead to.
-    script = [f"add table {table}"]
-    script += [f"flush chain {place}" for place, block in (*gone.items(), *refilled.items()) if _is_chain(block)]
-    script += less
-    ends = sorted(gone.values(), key=_is_chain)
-    script += [f"delete {kind} {table} {name}" for kind, _, name in (_head(block).rpartition(" ") for block in ends)]
-    script += [f"table {table} {{", *_blocks(table, new), "}"] if new[table] else []
-    return "".join(f"{line}\n" for line in (*script, *more))
+    script = [
+        f"add table {table}",
+        *(f"flush chain {_place(table, block)}" for block in (*gone, *refilled) if _is_chain(block)),
+        *(line for place in sets for line in _elements("delete", place, present, wanted, lost)),
+        *(f"delete {kind} {table} {name}" for kind, _, name in (_head(block).rpartition(" ") for block in gone)),
+        *([f"table {table} {{", *_blocks(table, {**new, table: (*made, *refilled)}), "}"] if new else []),
+        *(line for place in sets for line in _elements("add", place, wanted, present, lost)),
+    ]
+    return "".join(f"{line}\n" for line in script)
 
 
-def _things(table: str, lines: FirewallLines) -> dict[str, str]:
-    """What a table consists of, by the place of what is in it."""
-    found = {}
-    for block in lines.get(table, ()):
-        if block.endswith("}"):
-            kind, _, name = _head(block).rpartition(" ")
-            found[f"{table} {'' if kind == 'chain' else '@'}{name}"] = block
-    return found
+def _elements(
+    verb: str, place: str, these: FirewallLines, those: FirewallLines, lost: Collection[str]
+) -> Iterator[str]:
+    """A command about the elements of a set that these lines have and those don't, or that lead to what is lost."""
+    held = these.get(place, ())
+    found = {*set(held).difference(those.get(place, ())), *_mention(held, lost)}
+    if found:
+        yield f"{verb} element {place.replace('@', '')} {{ {', '.join(sorted(found))} }}"
 
 
-def _attributes(table: str, lines: FirewallLines) -> list[str]:
-    """What is said about the table itself."""
-    return [line for line in lines.get(table, ()) if not line.endswith("}")]
+def _place(table: str, block: str) -> str:
+    """The place of what is in a block: rules or elements."""
+    kind, _, name = _head(block).rpartition(" ")
+    return f"{table} {'' if kind == 'chain' else '@'}{name}"
 
 
 def _head(block: str) -> str:
@@ -144,13 +139,14 @@ def _is_chain(block: str) -> bool:
     return block.startswith("chain ")
 
 
-def _mention(texts: Iterable[str], names: Set[str]) -> list[str]:
+def _mention(texts: Iterable[str], names: Collection[str]) -> list[str]:
     """Those of these lines that refer to one of the names."""
-    return [text for text in texts if not names.isdisjoint(text.split(" "))] if names else []
+    return [text for text in texts if not {*text.split(" ")}.isdisjoint(names)] if names else []
 
 
-def _about(place: str, verb: str, elements: Collection[str]) -> list[str]:
-    return [f"{verb} element {place.replace('@', '')} {{ {', '.join(sorted(elements))} }}"] if elements else []
+def _attributes(table: str, lines: FirewallLines) -> list[str]:
+    """What is said about the table itself."""
+    return [line for line in lines.get(table, ()) if not line.endswith("}")]
 
 
 def rehearse(table: str, script: str) -> FirewallLines:
