@@ -35,6 +35,7 @@ from ._plan import CREATE, Plan, Step
 from ._state import State
 
 VERBS = {"create": "create", "update": "change", "delete": "remove"}
+OWN_CHAIN = re.compile(r" (?:to|from|near)_(\S+)")  # of nftables', with the bridge that it is about
 SEPARATORS = (r"[\s/:\"]", r"[\s/_\"@]")  # between the words of a rule; names and IPv6 addresses contain some of them
 RECORDS = (("network", "networks"), ("container", "containers"), ("endpoint", "endpoints"), ("port", "mappings"))
 
@@ -110,7 +111,10 @@ def _concerned_by_rules(lines: Iterable[FirewallLine], before: State, after: Sta
             mac = bridge_mac(network.id)
             own = (network.device, network.id[:12], mac, link_local_address(mac))
             names.update((name, {("network", network.name)}) for name in own)
-            names.update((block.gateway, {("network", network.name)}) for block in network.ipam)
+            for block in network.ipam:
+                names.update(
+                    (name, {("network", network.name)}) for name in (block.gateway, block.subnet.split("/")[0])
+                )
         for endpoint in state.endpoints.values():
             container = ("container", endpoint.container)
             macs = [endpoint.mac] if endpoint.mac is not None else []
@@ -122,6 +126,7 @@ def _concerned_by_rules(lines: Iterable[FirewallLine], before: State, after: Sta
     found: set[tuple[str, str]] = set()
     for line in lines:
         words = [*re.split("[_@]", line.place), *(word for each in SEPARATORS for word in re.split(each, line.text))]
+        words += OWN_CHAIN.findall(f"{line.place} {line.text}")
         meant = guarded if is_guards(line.place) else names
         about = set().union(*(meant[word] for word in words if word in meant))
         found |= about or {("network", name) for name in after.networks}

@@ -175,6 +175,15 @@ def test_what_is_saved_by_hand_can_be_loaded_and_is_the_same(host: Managed) -> N
     assert not publish(host)["changed"]
 
 
+@pytest.mark.parametrize("internal", [False, True])
+def test_network_that_was_there_has_nothing_to_do_with_one_that_comes_or_goes(host: Managed, internal: bool) -> None:
+    both = [NETWORK, {"name": "new", "internal": internal, "connected": ["other"]}]
+    result = host.container_network(networks=both)
+    assert [item["changed"] for item in result["networks"]] == [False, True]
+    result = host.container_network(networks=[NETWORK, {"name": "new", "state": "absent", "force": True}])
+    assert [item["changed"] for item in result["networks"]] == [False, True]
+
+
 # How little.
 
 

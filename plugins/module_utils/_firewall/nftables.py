@@ -205,8 +205,7 @@ def _links(table: _Table, networks: Mapping[str, NetworkRules]) -> None:
     inside = (device for device, network in networks.items() if network.icc)
     table.elements("inside", "type ifname . ifname;", map(_both_sides, inside))
     internal = [device for device, network in networks.items() if network.internal]
-    if internal:
-        table.elements("internal", "type ifname;", map(_quoted, internal))
+    table.elements("internal", "type ifname;", map(_quoted, internal))
     ways = (f"{_quoted(device)} : {'drop' if device in internal else 'goto into'}" for device in networks)
     table.elements("networks", "type ifname : verdict;", ways)
 
@@ -217,9 +216,8 @@ def _raw(table: _Table, rulesets: Rulesets) -> None:
         for side in ("saddr", "daddr"):
             table.rules("raw", f"iifname @bridges {family.name} {side} {family.loopback} drop")
     table.rules("raw", f"{TO_HOST} accept")
-    if "internal" in table.sets:
-        origins = table.elements("origins", "type ifname : verdict;", _origins(table, rulesets))
-        table.rules("raw", f"iifname vmap {origins}")
+    origins = table.elements("origins", "type ifname : verdict;", _origins(table, rulesets))
+    table.rules("raw", f"iifname vmap {origins}")
     for family, ruleset in rulesets.items():
         _protect(table, "raw", "", family, "protected", [each for each in ruleset.networks if each.masquerade])
 
@@ -263,9 +261,7 @@ def _nat(table: _Table, rulesets: Rulesets) -> None:
 
     Replies to a link-local client can't be translated back: it is on another link than the container.
     """
-    if "internal" in table.sets:
-        table.rules("prerouting", "iifname @internal accept")
-    table.rules("prerouting", f"{TO_OTHERS} accept")
+    table.rules("prerouting", "iifname @internal accept", f"{TO_OTHERS} accept")
     table.rules("prerouting", *(f"{family.name} daddr {family.loopback} accept" for family in rulesets))
     if IPV6 in rulesets:
         table.rules("prerouting", f"ip6 saddr {LINK_LOCAL} accept")
@@ -353,9 +349,7 @@ def _egress(table: _Table, family: Family, networks: Iterable[NetworkRules]) -> 
 
 def _forward(table: _Table, rulesets: Rulesets) -> None:
     """What stays on a bridge, what crosses an internal one, what may enter others; the rest leaves."""
-    table.rules("forward", "jump user", "iifname . oifname @inside accept")
-    if "internal" in table.sets:
-        table.rules("forward", "iifname @internal drop")
+    table.rules("forward", "jump user", "iifname . oifname @inside accept", "iifname @internal drop")
     table.rules("forward", "oifname vmap @networks")
     table.rules("into", f"{ESTABLISHED_OR_RELATED} accept", f"{TRANSLATED} accept")
     for family, ruleset in rulesets.items():
