@@ -31,7 +31,10 @@ options:
       - What the firewall rules are written with.
       - V(auto) keeps what the host already uses. On a host that is new to it, it takes iptables where the chain FORWARD
         of iptables is in use (a policy of DROP, or any rule), else nftables, else iptables.
-      - Another one than before moves all rules of the host over.
+      - Another one than before moves all rules of the host over, while flows go on.
+      - Rules of an administrator's own come before ours and are never changed in the chain C(BRIDGEWORK-USER) of
+        iptables' table filter, or in the chain C(user) of nftables' table C(inet bridgework), where chains and sets
+        called C(user_NAME) are the administrator's too.
     type: str
     choices: [auto, iptables, nftables]
     default: auto

@@ -24,6 +24,11 @@ FORWARD = re.compile(
     r"-A BRIDGEWORK-\S+ (?:-d (?P<address>\S+)/\d+ )?-p (?P<protocol>\w+) .*--dport (?P<port>\d+) "
     r"-j DNAT --to-destination (?P<target>\S+)"
 )
+# The same as an element of a map of nftables.
+MAPPED = re.compile(
+    r"(?:(?P<address>[0-9a-f.:]+) \. )?(?P<protocol>6|17|132) \. (?P<port>\d+) : (?P<target>[0-9a-f.:]+) \. (?P<to>\d+)"
+)
+PROTOCOLS = {"6": "tcp", "17": "udp", "132": "sctp"}
 
 
 def kernel(snapshot: Snapshot, host: int) -> Record:
@@ -48,6 +53,10 @@ def kernel(snapshot: Snapshot, host: int) -> Record:
             published[found["protocol"], address, int(found["port"])] = (
                 found["target"].replace("[", "").replace("]", "")
             )
+        elif key.startswith("nft inet ") and (found := MAPPED.fullmatch(value)):
+            address = found["address"] or ("::" if ":" in found["target"] else "0.0.0.0")
+            place = (PROTOCOLS[found["protocol"]], address, int(found["port"]))
+            published[place] = f"{found['target']}:{found['to']}"
     bridges = [link["ifname"] for (space, _), link in links.items() if not space and _kind(link) == "bridge"]
     return {
         "names": {name: sorted(each for each in inodes if inodes[each] == inodes[name]) for name in inodes},

@@ -56,9 +56,10 @@ class AnyCalls(RuleBasedStateMachine):
         self.damaged = False
         self.sound = True  # no step has failed
 
-    @initialize(something=st.booleans())
-    def begin(self, something: bool) -> None:
+    @initialize(something=st.booleans(), backend=st.sampled_from(["iptables", "nftables"]))
+    def begin(self, something: bool, backend: str) -> None:
         """With a host on which there is something, or nothing."""
+        self.managed.backend = backend
         if something:
             networks = [{"name": "a", "enable_ipv6": True, "connected": ["x", "y"]}, {"name": "b", "connected": ["x"]}]
             self.call("container_network", {"networks": networks})

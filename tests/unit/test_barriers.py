@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from ansible_collections.bridgework.network.plugins.module_utils._firewall.neighbours import (
     Barrier,
     find_barriers,
+    find_legacy_barriers,
+    is_in_use,
     objections,
 )
 
@@ -94,6 +96,50 @@ def test_ends(end: str) -> None:
         f"\t\tct state 0x2 accept\n\t\t{end}\n\t}}\n}}\n"
     )
     assert [each.end.startswith("ends in ") for each in find_barriers("inet own", listing)] == [True]
+
+
+OLDER = """*filter
+:INPUT DROP [0:0]
+:FORWARD DROP [0:0]
+-A INPUT -i lo -j ACCEPT
+-A FORWARD -i docker0 -j ACCEPT
+-A FORWARD -o virbr+ -j ACCEPT
+COMMIT
+"""
+
+
+def test_older_kind_of_iptables_is_asked_the_same() -> None:
+    (barrier,) = find_legacy_barriers("ip", OLDER)
+    assert barrier == Barrier("ip filter", "FORWARD", "has the policy drop", ("lo", "docker0", "virbr*"))
+    assert not list(find_legacy_barriers("ip", OLDER.replace("FORWARD DROP", "FORWARD ACCEPT")))
+    rejecting = OLDER.replace("FORWARD DROP", "FORWARD ACCEPT").replace(
+        "COMMIT", "-A FORWARD -j REJECT --reject-with x"
+    )
+    (barrier,) = find_legacy_barriers("ip6", rejecting)
+    assert barrier.end == 'ends in "-A FORWARD -j REJECT --reject-with x"'
+
+
+@pytest.mark.parametrize(
+    ("chain", "used"),
+    [
+        ([], False),
+        (["type filter hook forward priority filter; policy accept;"], False),
+        (["type filter hook forward priority filter; policy drop;"], True),
+        ([":FORWARD ACCEPT [0:0]"], False),
+        ([":FORWARD DROP [0:0]"], True),
+        ([":FORWARD ACCEPT [0:0]", "-A FORWARD -j BRIDGEWORK-USER", "-A FORWARD -j BRIDGEWORK-FORWARD"], False),
+        ([":FORWARD ACCEPT [0:0]", "-A FORWARD -j DOCKER-USER"], True),
+        (["policy accept;", "counter packets 0 bytes 0 jump BRIDGEWORK-FORWARD"], False),
+        (["policy accept;", "counter packets 0 bytes 0 jump BRIDGEWORK-FORWARD", "ip saddr 198.18.0.1 accept"], True),
+    ],
+)
+def test_chain_is_in_use_that_drops_or_has_rules_of_others(chain: list[str], used: bool) -> None:
+    assert is_in_use(chain) is used
+
+
+@given(st.text() | st.lists(st.sampled_from(OLDER.split(" "))).map(" ".join))
+def test_any_output_of_the_older_kind_is_read(saved: str) -> None:
+    assert all(isinstance(each, Barrier) for each in find_legacy_barriers("ip", saved))
 
 
 @given(st.text() | st.lists(st.sampled_from((FIREWALLD + DROPPING).split(" "))).map(" ".join))

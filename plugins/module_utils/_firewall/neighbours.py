@@ -43,7 +43,7 @@ class Barrier(NamedTuple):
 
 def fitting_backend() -> str:
     """The name of the backend that a host is to have that is new to us."""
-    return "iptables" if find("nft") is None or any(map(_is_in_use, _forward_chains())) else "nftables"
+    return "iptables" if find("nft") is None or any(map(is_in_use, _forward_chains())) else "nftables"
 
 
 def read_barriers() -> list[Barrier]:
@@ -122,7 +122,7 @@ def _forward_chains() -> Iterator[list[str]]:
         yield [line for line in saved if line.startswith((":FORWARD ", "-A FORWARD "))]
 
 
-def _is_in_use(chain: list[str]) -> bool:
+def is_in_use(chain: list[str]) -> bool:
     """Whether it drops what nobody lets through, or has a rule that isn't ours."""
     policy, *rules = chain or [""]
     return re.search(r"policy drop|FORWARD DROP", policy) is not None or any(

@@ -270,16 +270,24 @@ def _nat(table: _Table, rulesets: Rulesets) -> None:
     for family, ruleset in rulesets.items():
         maps: dict[str, list[str]] = {"ports": [], "wildcards": []}
         for port in ruleset.ports:
-            for name, element in _mappings(port):
-                maps.setdefault(name, []).append(element)
+            if port.host_ip == family.wildcard and not port.sources:  # most are, and may be thousands
+                maps["wildcards"].append(_mapping(port))
+            else:
+                for name, element in _mappings(port):
+                    maps.setdefault(name, []).append(element)
         for name in sorted(maps):
             _translate(table, family, name, maps[name])
+
+
+def _mapping(port: PortRule) -> str:
+    protocol, _host_ip, host_port, target_ip, target_port, _sources = port
+    return f"{protocol} . {host_port} : {target_ip} . {target_port}"
 
 
 def _mappings(port: PortRule) -> Iterator[tuple[str, str]]:
     """The maps that a published port is in, and what stands there."""
     name, where = ("wildcards", "") if port.host_ip in WILDCARDS else ("ports", f"{port.host_ip} . ")
-    element = f"{where}{port.protocol} . {port.host_port} : {port.target_ip} . {port.target_port}"
+    element = where + _mapping(port)
     if is_loopback(port.host_ip):
         yield f"own_{name}", element
     elif port.sources:
