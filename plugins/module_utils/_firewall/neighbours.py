@@ -110,7 +110,7 @@ def find_legacy_barriers(family: str, saved: str) -> Iterator[Barrier]:
     if any(line.startswith(":FORWARD DROP") for line in lines):
         yield Barrier(f"{family} filter", "FORWARD", "has the policy drop", names)
     elif rules and re.match("-A FORWARD -j (?:DROP|REJECT)", rules[-1]):
-        yield Barrier(f"{family} filter", "FORWARD", f'ends in "{rules[-1][3:]}"', names)
+        yield Barrier(f"{family} filter", "FORWARD", f'ends in "{rules[-1]}"', names)
 
 
 def _forward_chains() -> Iterator[list[str]]:
