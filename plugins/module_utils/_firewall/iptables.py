@@ -9,6 +9,7 @@ that is read and written (``iptables_text``).
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from collections.abc import Collection, Iterable
 from functools import partial
@@ -22,6 +23,10 @@ from .ruleset import PortRule, Ruleset
 from .tools import find
 
 LOCK_SECONDS = 10  # how long to wait for another program's hold on the xtables lock
+# What libxtables/xtables.c says of an extension that the kernel lacks, and of one that it lacks itself.
+LACKING = re.compile(r"Extension (\S+) revision \d+ not supported|Couldn't load (?:match|target) `([^']+)'")
+LINE = re.compile(r"\bline:? (\d+)")
+ELSE = ", or set firewall_backend to nftables"
 
 
 class Iptables:
@@ -106,11 +111,11 @@ def _run(command: list[str], script: str) -> str:
         command, input=script, capture_output=True, encoding="utf-8", errors="surrogateescape", check=False
     )
     if result.returncode != 0:
-        raise KernelError(f"{os.path.basename(command[0])}{_complaint(result)}")
+        raise KernelError(f"{os.path.basename(command[0])}{_complaint(result, script)}")
     return result.stdout
 
 
-def _complaint(result: subprocess.CompletedProcess[str]) -> str:
+def _complaint(result: subprocess.CompletedProcess[str], script: str) -> str:
     """What a tool has against its input, or whatever else it fails for."""
     reason = " ".join(result.stderr.split()) or f"exit code {result.returncode}"
     if "xtables lock" in reason:
@@ -120,4 +125,16 @@ def _complaint(result: subprocess.CompletedProcess[str]) -> str:
         )
     if not result.args[1:]:
         return f" failed: {reason}; see that it works when run by hand"
-    return f" refused the rule set: {reason}"
+    lacking = LACKING.search(reason)
+    if lacking and lacking[1]:
+        return f': this kernel lacks "{lacking[1]}", which our rules need; load the module xt_{lacking[1]}{ELSE}'
+    if lacking:
+        return f': the extension "{lacking[2]}" of iptables is missing; install the whole package iptables{ELSE}'
+    return f" refused the rule set: {reason}{_rule_in(script, reason)}"
+
+
+def _rule_in(script: str, reason: str) -> str:
+    """The rule that a complaint is about, as far as it says which."""
+    line, lines = LINE.search(reason), script.split("\n")
+    number = int(line[1]) if line else 0
+    return f" ({lines[number - 1]})" if 0 < number <= len(lines) and lines[number - 1].startswith("-") else ""
