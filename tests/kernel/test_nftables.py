@@ -80,6 +80,9 @@ def test_rules_come_first_and_every_run_leaves_them_there(lab: Lab, host: Manage
     host.sh(f"nft add table {TABLE} '{{ comment \"made\"; flags dormant; }}'")
     assert publish(host)["changed"], "also where the whole table is made anew"
     assert users(host) == held
+    host.sh(f"nft flush chain {TABLE} into; nft flush set {TABLE} bridges; nft add chain {TABLE} theirs")
+    assert publish(host)["changed"]
+    assert users(host) == held
     assert reached(lab.peer, HOST, 8000) == reached(lab.peer, HOST6, 8000) == ["udp"]
 
 
@@ -111,6 +114,22 @@ def test_without_rules_all_goes_with_the_last_network(managed: Managed) -> None:
     managed.container_network(**GONE)
     managed.network_prune(containers=True)
     same(bare(before), bare(managed.snapshot()), "something is left behind")
+
+
+def test_chain_may_have_a_comment(host: Managed) -> None:
+    host.container_network(**GONE)
+    rules = 'chain user { comment "mine"; meta l4proto 17 drop; }'
+    host.host.run("nft", "-f", "-", input=f"table {TABLE} {{\n{rules}\n}}\n")
+    host.container_network(**NETWORK)
+    host.sh(f"nft add table {TABLE} '{{ flags dormant; }}'")
+    assert host.container_network(**NETWORK)["changed"]
+    assert users(host).count("meta l4proto 17 drop") == users(host).count("mine") == 1
+
+
+def test_what_is_left_of_a_table_without_the_chain_goes_too(host: Managed) -> None:
+    host.sh(f"nft flush chain {TABLE} forward; nft delete chain {TABLE} user")
+    host.container_network(**GONE)
+    assert host.table() == ""
 
 
 def test_rules_that_were_there_before_us_are_used(lab: Lab, managed: Managed) -> None:

@@ -83,8 +83,8 @@ def swap(
             if not OUT_OF_STEP.search(str(error)):
                 raise
     remaining = kept(read(table)) if kept is not None else {}
-    blocks = dict.fromkeys((*wanted.get(table, ()), *remaining.get(table, ())))
-    load(replacement(table, {**wanted, **remaining, table: tuple(blocks)}))
+    blocks = {_place(table, block): block for lines in (wanted, remaining) for block in lines.get(table, ())}
+    load(replacement(table, {**wanted, **remaining, table: tuple(blocks.values())}))
 
 
 def change(table: str, wanted: FirewallLines, present: FirewallLines) -> str:

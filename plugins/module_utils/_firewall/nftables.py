@@ -124,7 +124,7 @@ def _withdraw() -> None:
     """Take all away but what the administrator has put there."""
     held = nft.read(TABLE)
     users = _users(held)
-    if users == {TABLE: (USER_CHAIN,)}:
+    if users.keys() == {TABLE} and {USER_CHAIN}.issuperset(users[TABLE]):
         nft.load(nft.replacement(TABLE, {}))
     else:
         nft.swap(TABLE, users, held)
