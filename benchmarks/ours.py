@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from benchmarks import plays
@@ -17,6 +18,9 @@ BACKENDS = ("nftables", "iptables")
 NETWORK = "bench"
 CONTAINER = "web"
 FIRST_PORT = 10001  # of a range that is published one to one
+SHARERS = 10  # the containers of a host with many ports
+SHARING = [CONTAINER, *(f"c{number}" for number in range(1, SHARERS + 1))]
+OWN = ["45001:9000"]  # a port of CONTAINER's
 
 
 def name(backend: str) -> str:
@@ -67,6 +71,38 @@ def hold(host: Host, backend: str, count: int) -> None:
     tasks = [connect(backend, [CONTAINER])]
     if count:
         tasks.append(publish(backend, ports(count), "publish"))
+    plays.run({host.name: host}, [plays.play("all", tasks)])
+
+
+def shares(count: int) -> dict[str, tuple[int, int]]:
+    """By container, the first and the last of its ports, where so many are spread over SHARERS containers."""
+    each = count // SHARERS
+    firsts = {f"c{number}": FIRST_PORT + (number - 1) * each for number in range(1, SHARERS + 1)}
+    return {name: (first, first + each - 1) for name, first in firsts.items() if each}
+
+
+def spread(backend: str, count: int, title: str, words: Callable[[int, int], list[str]], **more: str) -> Task:
+    """One task about so many ports of SHARERS containers; `words` says those of a container."""
+    mappings = [
+        {"container": name, "published_ports": words(first, last), **more}
+        for name, (first, last) in shares(count).items()
+    ]
+    return plays.module("port_mapping", title, mappings=mappings, firewall_backend=backend)
+
+
+def as_range(first: int, last: int) -> list[str]:
+    return [f"{first}-{last}:{first}-{last}"]
+
+
+def one_by_one(first: int, last: int) -> list[str]:
+    return [f"{port}:{port}" for port in range(first, last + 1)]
+
+
+def share(host: Host, backend: str, count: int) -> None:
+    """Make the host one with that many published ports of SHARERS containers, and one of CONTAINER's beside them."""
+    tasks = [connect(backend, SHARING), publish(backend, OWN, "own")]
+    if count:
+        tasks.append(spread(backend, count, "publish", as_range))
     plays.run({host.name: host}, [plays.play("all", tasks)])
 
 

@@ -234,7 +234,9 @@ def _tasks(results: Results) -> str:
         table.append([*row, *_pairs(results, lambda each, title=title: each["unchanged"][title], "few")])
     return f"""## Tasks on a host with {many} ports
 
-Milliseconds of a task inside a play, from its start to its result: median, and lowest to highest.
+The ports are those of ten containers, and so are those of the host with {tasks.FEW}; the task that names a port is
+about an eleventh container, which has no other. Milliseconds of a task inside a play, from its start to its result:
+median, and lowest to highest.
 
 {_table(table)}
 

@@ -41,7 +41,7 @@ FULL = Scale(
     connects=400,
     many=10000,
     task_rounds=15,
-    ping_rounds=40,
+    ping_rounds=30,
     module_rounds=15,
 )
 QUICK = Scale(
@@ -56,6 +56,6 @@ QUICK = Scale(
     connects=150,
     many=10000,
     task_rounds=3,
-    ping_rounds=8,
-    module_rounds=3,
+    ping_rounds=5,
+    module_rounds=2,
 )

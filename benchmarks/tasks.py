@@ -16,9 +16,9 @@ from benchmarks.scale import Scale
 from lab import Host, Lab
 
 FEW = 10
-MORE = ["45001:9000"]
-ONE = [f"{ours.FIRST_PORT}:{ours.FIRST_PORT}"]
-UNCHANGED = ("names one of the ports", "declares all of them by a range", "lists all of them one by one")
+MORE = ["45002:9001"]
+ONE, ALL, LISTED = UNCHANGED = ("names a port", "declares all ports by ranges", "lists all ports one by one")
+NONE, ANEW = "removes all ports", "publishes all ports"
 
 Found = dict[str, Any]
 
@@ -31,7 +31,7 @@ def measure(scale: Scale, progress: Progress, backend: str) -> Found:
             progress.say(f"{backend}, a host with {count:,} ports")
             hosts[name] = stack.enter_context(Lab(("host",))).host
             hosts[name].name = name
-            ours.hold(hosts[name], backend, count)
+            ours.share(hosts[name], backend, count)
         counts = {"few": FEW, "many": scale.many}
         return {
             "more": _more(scale, progress, backend, hosts),
@@ -53,28 +53,35 @@ def _unchanged(
 ) -> Found:
     tasks = {name: list(_unchanged_tasks(backend, count).values()) for name, count in counts.items()}
     done = _rounds(progress, f"{backend}, unchanged", tasks, hosts, scale.task_rounds)
-    changed = [each for each in done.tasks if each.changed]
-    if changed:
-        raise RuntimeError(f"a task that has nothing to do changed something: {changed[0]}")
+    _require_unchanged(done)
     return {title: {name: done.seconds_of(title, name) for name in counts} for title in UNCHANGED}
 
 
 def _unchanged_tasks(backend: str, count: int) -> dict[str, Task]:
-    listed = [f"{port}:{port}" for port in range(ours.FIRST_PORT, ours.FIRST_PORT + count)]
-    declared = dict(zip(UNCHANGED, (ONE, ours.ports(count), listed), strict=True))
-    return {title: ours.publish(backend, ports, title) for title, ports in declared.items()}
+    return {
+        ONE: ours.publish(backend, ours.OWN, ONE),
+        ALL: ours.spread(backend, count, ALL, ours.as_range),
+        LISTED: ours.spread(backend, count, LISTED, ours.one_by_one),
+    }
 
 
 def _ping(scale: Scale, progress: Progress, backend: str, host: Host) -> Found:
     """Tasks that have nothing to do, with a ping before each of them."""
     tasks = {
-        "port_mapping": ours.publish(backend, ONE, "port_mapping"),
-        "container_network": ours.connect(backend, [ours.CONTAINER], "container_network"),
+        "port_mapping": ours.publish(backend, ours.OWN, "port_mapping"),
+        "container_network": ours.connect(backend, ours.SHARING, "container_network"),
         "container_info": plays.module("container_info", "container_info", name=[ours.CONTAINER]),
     }
     turns = [each for task in tasks.values() for each in (ours.ping(), task)]
     done = _rounds(progress, f"{backend}, ping", {host.name: turns}, {host.name: host}, scale.ping_rounds)
+    _require_unchanged(done)
     return {title: done.seconds_of(title, host.name) for title in ("ping", *tasks)}
+
+
+def _require_unchanged(run: plays.Run) -> None:
+    changed = [each for each in run.tasks if each.changed]
+    if changed:
+        raise RuntimeError(f"a task that has nothing to do changed something: {changed[0]}")
 
 
 def _rounds(
@@ -98,11 +105,11 @@ def _modules(
     jobs["few"] = {}
     for name, count in counts.items():
         jobs[name].update(_unchanged_tasks(backend, count))
-    # Last: what it leaves is what was there.
-    jobs["many"]["removes all of them"] = ours.publish(backend, [], "none", state="absent")
-    jobs["many"]["publishes all of them"] = ours.publish(backend, ours.ports(scale.many), "all")
+    # In this order they leave what was there.
+    jobs["many"][NONE] = ours.spread(backend, scale.many, NONE, ours.as_range, state="absent")
+    jobs["many"][ANEW] = ours.spread(backend, scale.many, ANEW, ours.as_range)
     paths = {name: payloads.capture(hosts[name], tasks) for name, tasks in jobs.items()}
-    slow = {title: paths["many"].pop(title) for title in ("removes all of them", "publishes all of them")}
+    slow = {title: paths["many"].pop(title) for title in (NONE, ANEW)}
     found: dict[str, list[Found]] = {}
     for number in range(1, scale.module_rounds + 1):
         progress.tick(f"{backend}, modules without Ansible, round {number} of {scale.module_rounds}")

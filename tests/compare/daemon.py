@@ -76,7 +76,7 @@ def running(host: Host, options: Sequence[str] = ()) -> Iterator[None]:
         host.run("docker", "import", "--change", command, str(ARCHIVE), IMAGE, env=ENVIRONMENT, timeout=60)
         yield
     finally:
-        host.run("sh", "-c", "docker ps -aq | xargs -r docker rm -f", env=ENVIRONMENT, check=False, timeout=120)
+        host.run("sh", "-c", "docker ps -aq | xargs -r docker rm -f", env=ENVIRONMENT, check=False, timeout=600)
         host.stop(process)
         host.run("sh", "-c", CLEAN, "sh", GROUPS, check=False)
 
