@@ -10,6 +10,7 @@ from . import _ipam, _sources
 from ._drivers import DEFAULT
 from ._facts import Facts
 from ._hostconfig import HOST
+from ._hostports import HostPorts
 from ._model import (
     PREDEFINED_BRIDGE,
     PREDEFINED_BRIDGE_DEVICE,
@@ -138,6 +139,7 @@ def container_now(state: State, facts: Facts, name: str) -> dict[str, Any] | Non
         "namespace_inode": inode,
         "namespace_is_the_hosts": inode is not None and inode == facts.namespace_inode(HOST),
         "shared_with": sorted(each for each in others if inode is not None and facts.namespace_inode(each) == inode),
+        "port_conflicts": port_conflicts(state, facts, name),
         "processes": facts.processes_in(name),
         "routes": [
             {"destination": route.destination, "gateway": route.gateway, "interface": route.link}
@@ -157,6 +159,24 @@ def ports(state: State, container_name: str) -> dict[str, list[dict[str, Any]]]:
         if mapping.sources:
             binding["AllowedSources"] = _sources.shown(mapping.sources)
         found.setdefault(f"{mapping.container_port}/{mapping.protocol}", []).append(binding)
+    return found
+
+
+def port_conflicts(state: State, facts: Facts, container_name: str) -> list[dict[str, str]]:
+    """Published ports that processes of the host listen on too, which nobody reaches there."""
+    host = HostPorts(state, facts)
+    found = []
+    for mapping in sorted(state.mappings_of(container_name), key=_by_container_port):
+        listener = host.listener_on(*mapping.key)
+        if listener is not None:
+            found.append(
+                {
+                    "port": f"{mapping.container_port}/{mapping.protocol}",
+                    "HostIp": mapping.host_ip,
+                    "HostPort": str(mapping.host_port),
+                    "listener": facts.holder_of(listener),
+                }
+            )
     return found
 
 

@@ -130,6 +130,18 @@ containers:
         8080/tcp:
           - HostIp: 0.0.0.0
             HostPort: "8000"
+    port_conflicts:
+      description:
+        - Published ports that a process of the host listens on too. Nobody reaches it there, but for those whom the
+          port is not for.
+        - Each with the C(port) of the container, C(HostIp), C(HostPort), and in C(listener) which process it is.
+      type: list
+      elements: dict
+      sample:
+        - port: 8080/tcp
+          HostIp: 0.0.0.0
+          HostPort: "8000"
+          listener: process nginx (pid 4711), which listens on 0.0.0.0:8000
 """
 
 from ansible.module_utils.basic import AnsibleModule

@@ -31,6 +31,9 @@ options:
       - Without an address a port is published on all of the host's, in IPv4 and in IPv6 as far as the container has an
         address of them, under the same number. These are two entries in RV(ports). Where the container gets the other
         family later, the next run adds the other entry.
+      - The host's own processes reach them by any of its addresses but C(::1), where they are refused at once, and go
+        on to C(127.0.0.1) where they were given the name C(localhost). The kernel takes no answers to C(::1) from a
+        container.
       - Where the network has the driver option C(com.docker.network.bridge.host_binding_ipv4), its address stands in
         for one that is left out, and IPv6 is left out with it, as with Docker.
       - Without a host port a free one is chosen once, and stays.

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -375,6 +376,33 @@ def test_random_port_survives_a_process_that_listens_there_later(web: Managed) -
     first = web.port_mapping(**random)
     with web.host.serve("tcp", port_of(first, "tcp")):
         assert web.port_mapping(**random)["ports"] == first["ports"]
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_process_that_listens_on_a_published_port_later_is_named(web: Managed, protocol: str) -> None:
+    """Its clients are led to the container, which it can't know."""
+    mapping = {"container": "web", "published_ports": [f"8000:8080/{protocol}"]}
+    web.port_mapping(**mapping)
+    assert web.container_info(name="web")["container"]["port_conflicts"] == []
+    with web.host.serve(protocol, 8000, address=HOST):
+        (conflict,) = web.container_info(name="web")["container"]["port_conflicts"]
+        listener = conflict.pop("listener")
+        assert re.fullmatch(rf"process python\S* \(pid \d+\), which listens on {HOST}:8000", listener)
+        assert conflict == {"port": f"8080/{protocol}", "HostIp": "0.0.0.0", "HostPort": "8000"}
+        result = web.port_mapping(**mapping)
+        assert not result["changed"]
+        (warning,) = warnings_of(result)
+        assert f'"0.0.0.0:8000/{protocol}" leads to the container, and not to {listener}' in warning
+    assert not warnings_of(web.port_mapping(**mapping))
+
+
+def test_connections_of_the_host_are_in_nobodys_way(lab: Lab, web: Managed) -> None:
+    """Each has the port that it was given, and waits for nobody."""
+    web.sh("echo 50000 50009 >/proc/sys/net/ipv4/ip_local_port_range")
+    with lab.peer.serve("tcp", 7000), web.host.flow(PEER, 7000) as flow:
+        port = flow.echo().seen_port
+        assert not warnings_of(web.port_mapping(container="web", published_ports=[f"{port}:8080"]))
+        flow.echo()
 
 
 def test_mapping_follows_its_container_to_a_new_address(lab: Lab, web: Managed) -> None:

@@ -505,6 +505,14 @@ def test_blanks_around_commas_do_no_harm(host: Declaration) -> None:
     assert len(host.ports("db")) == 2
 
 
+def test_loopback_address_of_ipv6_is_refused(dual: Declaration) -> None:
+    with refused(
+        'port mapping of "both": published_ports "::1" can\'t lead to a container: the kernel takes no answers to it '
+        "from another link; publish on 127.0.0.1, or on an address of the host"
+    ):
+        dual.publish("both", "[::1]:8000:80")
+
+
 @pytest.mark.parametrize(
     ("address", "special"), [("224.0.0.1", "224.0.0.0/4"), ("255.255.255.255", "255.255.255.255/32")]
 )
@@ -539,7 +547,6 @@ class TestFamilies:
             ("both", "8000:80", {"0.0.0.0:8000:80/tcp", ":::8000:80/tcp"}),
             ("both", "[::]:8000:80/sctp", {":::8000:80/sctp"}),
             ("both", "[2001:db8::7]:53:53/udp", {"2001:db8::7:53:53/udp"}),
-            ("both", "[::1]:53:53/udp", {"::1:53:53/udp"}),
             ("both", "0.0.0.0:8000:80", {"0.0.0.0:8000:80/tcp"}),
             ("both", "192.0.2.7:8000:80", {"192.0.2.7:8000:80/tcp"}),
             (
@@ -667,7 +674,7 @@ class TestFamilies:
             ("0.0.0.0", False, "8000:80", "0.0.0.0"),
             ("2001:db8::7", False, "0.0.0.0:8000:80", None),
             ("2001:db8::7", False, "8000:80", "[::]"),
-            ("2001:db8::7", False, "[::1]:8000:80", None),
+            ("2001:db8::7", False, "[2001:db8::8]:8000:80", None),
         ],
     )
     def test_listener_is_in_the_way_in_the_families_that_it_listens_in(

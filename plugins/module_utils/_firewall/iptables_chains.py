@@ -54,20 +54,23 @@ class Family:
 
     def jumps(self) -> tuple[tuple[str, str, str, str], ...]:
         """The jumps into our chains: table, built-in chain, match, our chain."""
-        local = f"{self.strangers}-m addrtype --dst-type LOCAL "
+        local = "-m addrtype --dst-type LOCAL "
+        others = f"{self.strangers}! -d {self.loopback} {local}"
+        own = local if self.version == 4 else others
         return (
             ("raw", "PREROUTING", "", "BRIDGEWORK-RAW"),
             ("mangle", "PREROUTING", "", "BRIDGEWORK-DIRECT"),
-            ("nat", "PREROUTING", f"{self.strangers}! -d {self.loopback} -m addrtype --dst-type LOCAL ", PORTS),
-            ("nat", "OUTPUT", local, LOCAL),
-            ("nat", "OUTPUT", local, PORTS),
+            ("nat", "PREROUTING", others, PORTS),
+            ("nat", "OUTPUT", own, LOCAL),
+            ("nat", "OUTPUT", own, PORTS),
             ("nat", "POSTROUTING", "", "BRIDGEWORK-SNAT"),
             ("filter", "FORWARD", "", USER),
             ("filter", "FORWARD", "", "BRIDGEWORK-FORWARD"),
         )
 
 
-# Replies to a link-local client can't be translated back: it is on another link than the container.
+# Replies to a link-local client can't be translated back: it is on another link than the container. Nor can those to
+# ::1, which the kernel takes from no other link (net/ipv6/ip6_input.c); left alone, it refuses them at once.
 IPV4 = Family(4, "ip", "iptables", "127.0.0.0/8", "icmp")
 IPV6 = Family(6, "ip6", "ip6tables", "::1/128", "ipv6-icmp", "fe80::/10", "! -s fe80::/10 ")
 FAMILIES = (IPV4, IPV6)

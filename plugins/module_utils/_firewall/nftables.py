@@ -259,14 +259,18 @@ def _protect(
 def _nat(table: _Table, rulesets: Rulesets) -> None:
     """A published port is a way out too, so there is none from an internal network.
 
-    Replies to a link-local client can't be translated back: it is on another link than the container.
+    Replies to a link-local client can't be translated back: it is on another link than the container. Nor can those to
+    ::1, which the kernel takes from no other link (net/ipv6/ip6_input.c); left alone, it refuses them at once.
     """
     table.rules("prerouting", "iifname @internal accept", f"{TO_OTHERS} accept")
     table.rules("prerouting", *(f"{family.name} daddr {family.loopback} accept" for family in rulesets))
     if IPV6 in rulesets:
         table.rules("prerouting", f"ip6 saddr {LINK_LOCAL} accept")
     table.rules("prerouting", "jump ports")
-    table.rules("output", f"{TO_OTHERS} accept", "jump ports")
+    table.rules("output", f"{TO_OTHERS} accept")
+    if IPV6 in rulesets:
+        table.rules("output", f"ip6 daddr {IPV6.loopback} accept")
+    table.rules("output", "jump ports")
     for family, ruleset in rulesets.items():
         maps: dict[str, list[str]] = {"ports": [], "wildcards": []}
         for port in ruleset.ports:

@@ -21,6 +21,8 @@ from .._sources import Sources
 from .._state import State, lets_in_ports
 from . import Item
 
+LOOPBACK6 = "::1"
+
 
 @dataclass(frozen=True)
 class MappingSpec:
@@ -176,7 +178,15 @@ def _serves(mapping: PortMapping, port: PublishedPort) -> bool:
 
 
 def _refuse_unusable(subject: str, address: str) -> None:
-    """No host has these for an address; loopback and the wildcard are meant."""
+    """No host has these for an address; IPv4's loopback and the wildcard are meant."""
+    if address == LOOPBACK6:
+        raise InvalidInput(
+            subject,
+            "published_ports",
+            address,
+            "can't lead to a container: the kernel takes no answers to it from another link",
+            "publish on 127.0.0.1, or on an address of the host",
+        )
     if address in WILDCARDS or ipaddress.ip_address(address).is_loopback:
         return
     for special in _ipam.overlaps(address, _ipam.UNUSABLE):
