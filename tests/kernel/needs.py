@@ -23,6 +23,7 @@ PROBES = {
     "ipv6.disable=1": "test ! -e /proc/sys/net/ipv6",
     "ipvlan": "ip link add probe link eth0 type ipvlan",
     "macvlan": "ip link add probe link eth0 type macvlan",
+    "sctp": "python3 -c 'import socket; socket.socket(socket.AF_INET, socket.SOCK_STREAM, 132)'",
 }
 
 
