@@ -5,6 +5,7 @@ PYTHON ?= python3
 SCENARIO ?= $(patsubst molecule/%/molecule.yml,%,$(wildcard molecule/*/molecule.yml))
 STEP ?= test
 EXAMPLES ?= 300
+PARSERS := $(addprefix tests/unit/,test_portspec.py test_intent_ports.py test_reserved.py test_flows.py)
 QUICK ?=
 
 export PYTHON
@@ -48,7 +49,8 @@ unit: setup-dev ## what needs neither root nor a network
 kernel: setup ## real packets between throwaway hosts (root)
 	@pytest -q -rs -n 3 tests/kernel
 
-fuzz: setup ## long random sequences of calls against a reference; EXAMPLES=300 (root)
+fuzz: setup ## the parsers with more texts, and long random sequences of calls; EXAMPLES=300 (root)
+	@BRIDGEWORK_EXAMPLES=$(EXAMPLES) pytest -q -n 2 $(PARSERS)
 	@BRIDGEWORK_EXAMPLES=$(EXAMPLES) pytest -q tests/kernel/test_stateful.py
 
 vm: setup ## in a virtual machine: what needs another kernel, and containers of real runtimes (root)

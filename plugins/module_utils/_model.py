@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 PREDEFINED_BRIDGE = "bridge"
 PREDEFINED_BRIDGE_DEVICE = "bw0"
@@ -142,10 +143,10 @@ class Endpoint:
         return next((address for address in self.addresses if version_of(address) == version), None)
 
 
-@dataclass(frozen=True)
-class PortMapping:
+class PortMapping(NamedTuple):
     """A published port. ``random`` says that the host port was chosen here, not by the user.
 
+    A tuple, since a host may have tens of thousands.
     ``sources``: subnets whose hosts alone may use it, in CIDR form; everybody may where there are none.
     """
 

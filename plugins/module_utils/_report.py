@@ -31,6 +31,7 @@ from ._hostconfig import (
     parent_owner,
 )
 from ._ipam import bridge_mac, link_local_address
+from ._model import PortMapping
 from ._plan import CREATE, Plan, Step
 from ._state import State
 
@@ -145,7 +146,8 @@ def _declared_lines(before: State, after: State) -> tuple[list[str], list[str]]:
 
 def _record(kind: str, record: Any) -> str:
     """A declared record without what differs from run to run."""
-    fields = {key: value for key, value in asdict(record).items() if value not in (None, {}, (), [], False)}
+    every = record._asdict() if isinstance(record, PortMapping) else asdict(record)
+    fields = {key: value for key, value in every.items() if value not in (None, {}, (), [], False)}
     for hidden in ("created", "serial"):
         fields.pop(hidden, None)
     name = fields.pop("name", None)

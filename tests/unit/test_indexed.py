@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -75,7 +75,7 @@ def endpoints(key: tuple[str, str]) -> st.SearchStrategy[Endpoint]:
 
 def mappings(key: tuple[str, str, int]) -> st.SearchStrategy[PortMapping]:
     mapping = PortMapping("", key[0], 80, key[1], key[2])
-    return st.sampled_from(NAMES).map(lambda container: replace(mapping, container=container))
+    return st.sampled_from(NAMES).map(lambda container: mapping._replace(container=container))
 
 
 def having(field: str, value: Any) -> Callable[[Any], bool]:

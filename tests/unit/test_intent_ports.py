@@ -794,3 +794,52 @@ def test_any_sources_are_taken_or_refused_on_one_line(texts: list[str]) -> None:
         assert found is not None and set(found) == {4, 6}
         for version, subnets in found.items():
             assert [ipaddress.ip_network(subnet).version for subnet in subnets] == [version] * len(subnets)
+
+
+PORTS = st.integers(0, 65536) | st.sampled_from([80, 8000, 8001])
+NUMBERS = PORTS.map(str) | st.tuples(PORTS, PORTS).map(lambda pair: "-".join(map(str, pair)))
+ADDRESSES = st.sampled_from(["", "0.0.0.0", "192.0.2.7", "127.0.0.1", "[::]", "[2001:db8::7]", "[::1]", "::", "x"])
+PUBLISHED = st.builds(
+    lambda address, host, container, protocol: ":".join(filter(None, [address, host, container])) + protocol,
+    ADDRESSES,
+    st.just("") | NUMBERS.filter(lambda text: "-" not in text),
+    PORTS.map(str),
+    st.sampled_from(["", "/tcp", "/udp", "/sctp", "/x", "/"]),
+)
+
+
+@given(
+    st.lists(
+        st.fixed_dictionaries(
+            {"container": st.sampled_from(["four", "six", "both", "lost"])},
+            optional={
+                "published_ports": st.lists(PUBLISHED | st.text(max_size=8), max_size=4),
+                "exposed_ports": st.lists(PORTS.map(str), max_size=2),
+                "publish_all_ports": st.booleans(),
+                "allowed_sources": st.lists(st.sampled_from(["10.0.0.0/8", "::/0", "2001:db8::/32", "1"]), max_size=2),
+                "exclusive": st.booleans(),
+                "state": st.sampled_from(["present", "absent"]),
+            },
+        ),
+        min_size=1,
+        max_size=3,
+    )
+)
+def test_any_task_is_refused_on_one_line_or_done_for_good(items: list[dict[str, Any]]) -> None:
+    host = a_host_of_both_families(port_range=(50000, 50020))
+    try:
+        host.mappings(*items)
+    except InvalidInput as error:
+        assert is_one_plain_line(str(error)) and not host.state.mappings
+        return
+    once = host.state.copy()
+    assert all(key == mapping.key for key, mapping in once.mappings.items())
+    try:
+        host.mappings(*items)
+    except InUse:
+        # An item that takes back what another one publishes makes room at first, and not any more.
+        assert len({each["container"] for each in items}) < len(items) or any(
+            each.get("state") == "absent" for each in items
+        )
+    else:
+        assert host.state.mappings == once.mappings or any(each.get("state") == "absent" for each in items)

@@ -55,7 +55,7 @@ def an_endpoint(number: int = 1, container: str = "web", network: str = "blue", 
 
 
 def a_mapping(host_ip: str = "0.0.0.0", host_port: int = 8000, **more: Any) -> PortMapping:
-    return replace(PortMapping("web", "tcp", 80, host_ip, host_port), **more)
+    return PortMapping("web", "tcp", 80, host_ip, host_port)._replace(**more)
 
 
 def a_state(*records: Network | Container | Endpoint | PortMapping) -> State:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import ipaddress
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from .. import _ipam, _options, _portspec, _references, _sources, _validate
@@ -208,8 +208,7 @@ def _publish(state: State, facts: Facts, host: HostPorts, wish: _Wish) -> None:
             new = _new_mapping(wish, host_ip, host_port)
             state.mappings[new.key] = new
             continue
-        wanted = replace(
-            mapping,
+        wanted = mapping._replace(
             random=mapping.random and wish.port.host_ports is None,
             network=spec.network or mapping.network,
             sources=mapping.sources if spec.sources is None else spec.sources[version_of(host_ip)],
