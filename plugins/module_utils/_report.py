@@ -14,10 +14,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
+from . import _reserved
 from ._firewall.guard import is_guards
 from ._firewall.iptables_tree import is_way
 from ._hostconfig import (
     HOST,
+    RESERVED_PORTS,
     Address,
     FirewallLine,
     Held,
@@ -57,6 +59,11 @@ def diff(before: State, after: State, plan: Plan) -> dict[str, str]:
     old, new = _declared_lines(before, after)
     for step in plan.steps():
         if step.before == step.after:
+            continue
+        ports = _of_list(step)
+        if ports is not None:
+            for lines, each in zip((old, new), ports):
+                lines += [f"sysctl {RESERVED_PORTS}: {each}"] if each else []
             continue
         old += [_line(step.before)] if step.before is not None else []
         new += [_line(each) for each in (step.after, step.peer) if each is not None]
@@ -200,7 +207,20 @@ def _concerned_by(thing: Any, owners: Mapping[Any, set[tuple[str, str]]]) -> set
     return owners.get(place, {("container", place[0])} if place[0] != HOST else set())
 
 
+def _of_list(step: Step) -> tuple[str, str] | None:
+    """Where the step changes a list of ports, those that it takes away, and those that it adds."""
+    if not isinstance(step.thing, Sysctl) or step.thing.path != RESERVED_PORTS:
+        return None
+    before = _reserved.parse(step.before.value if isinstance(step.before, Sysctl) else "")
+    after = _reserved.parse(step.after.value if isinstance(step.after, Sysctl) else "")
+    return _reserved.write(before - after), _reserved.write(after - before)
+
+
 def _action(step: Step) -> str:
+    ports = _of_list(step)
+    if ports is not None:
+        changes = [f"{verb} {each}" for verb, each in zip(("release", "reserve"), ports) if each]
+        return f"change sysctl {RESERVED_PORTS}: {', '.join(changes)}"
     text = f"{VERBS[step.verb]} {_line(step.thing)}"
     if step.verb == CREATE and step.peer is not None:
         text += f" and {_line(step.peer)}"

@@ -136,7 +136,7 @@ EXAMPLES = r"""
 
 - name: Publish on all addresses of one family, and on one address of IPv6
   bridgework.network.port_mapping:
-    container: web
+    container: proxy
     published_ports:
       - "[::]:8000:8080"
       - "0.0.0.0:8001:8080"
@@ -150,10 +150,10 @@ EXAMPLES = r"""
       - "8000-8010:80"
       - "2905:2905/sctp"
 
-- name: Publish all that the image exposes on random ports, of one of the container's networks
+- name: Publish all ports of a service on random ones, by one of the container's networks
   bridgework.network.port_mapping:
     container: web
-    network: front
+    network: red
     publish_all_ports: true
     exposed_ports: ["8080", "8443"]
 

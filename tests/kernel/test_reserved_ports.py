@@ -60,7 +60,7 @@ def test_outgoing_connections_get_other_ports(lab: Lab, web: Managed) -> None:
 
 def test_they_come_and_go_with_the_mappings(web: Managed) -> None:
     result = publish(web, "8000:80", "8001:81/udp", "127.0.0.1:9000:80")
-    assert "change sysctl net/ipv4/ip_local_reserved_ports = 8000-8001,9000" in result["actions"]
+    assert "change sysctl net/ipv4/ip_local_reserved_ports: reserve 8000-8001,9000" in result["actions"]
     assert reserved(web) == "8000-8001,9000"
     publish(web, "8001:81/udp", state="absent")
     assert reserved(web) == "8000,9000"
@@ -91,7 +91,7 @@ def test_those_that_are_lost_are_put_back(web: Managed) -> None:
     publish(web, "8000:80", "9000:81")
     reserve(web, "9000,22")
     result = web.netns_bridge(containers=[{"name": "other"}])
-    assert "change sysctl net/ipv4/ip_local_reserved_ports = 22,8000,9000" in result["actions"]
+    assert "change sysctl net/ipv4/ip_local_reserved_ports: reserve 8000" in result["actions"]
     assert reserved(web) == "22,8000,9000"
 
 
@@ -158,5 +158,5 @@ def test_ten_thousand_scattered_ports_are_reserved_and_let_go(web: Managed) -> N
 
 def test_prediction_says_it(web: Managed) -> None:
     predicted = publish(web, "8000:80", check=True)
-    assert "sysctl net/ipv4/ip_local_reserved_ports = 8000" in predicted["diff"]["after"]
+    assert "sysctl net/ipv4/ip_local_reserved_ports: 8000" in predicted["diff"]["after"]
     assert reserved(web) == ""

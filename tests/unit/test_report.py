@@ -12,7 +12,12 @@ import pytest
 from unit.support import Declaration
 
 from ansible_collections.bridgework.network.plugins.module_utils._firewall import Firewall
-from ansible_collections.bridgework.network.plugins.module_utils._hostconfig import HostConfig, Traits
+from ansible_collections.bridgework.network.plugins.module_utils._hostconfig import (
+    RESERVED_PORTS,
+    HostConfig,
+    Sysctl,
+    Traits,
+)
 from ansible_collections.bridgework.network.plugins.module_utils._ledger import Ledger
 from ansible_collections.bridgework.network.plugins.module_utils._plan import Plan, make_plan
 from ansible_collections.bridgework.network.plugins.module_utils._render import render
@@ -249,3 +254,21 @@ class TestChange:
             "create handle /run/netns/agent on the host",
             'create handle /run/netns/log on "web"',
         ]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "action", "lines"),
+    [
+        ("22,8000-8001", "22,8001-8002", "release 8000, reserve 8002", ["-{}: 8000", "+{}: 8002"]),
+        ("22", "22,8000-8001", "reserve 8000-8001", ["+{}: 8000-8001"]),
+        ("22,8000", "22", "release 8000", ["-{}: 8000"]),
+    ],
+)
+def test_list_of_reserved_ports_is_told_by_what_comes_and_goes(
+    before: str, after: str, action: str, lines: list[str]
+) -> None:
+    """Thousands may stay."""
+    old, new = (Sysctl("", RESERVED_PORTS, value) for value in (before, after))
+    plan = make_plan(HostConfig(sysctls={new.key: new}), HostConfig(sysctls={old.key: old}))
+    assert actions(plan) == [f"change sysctl {RESERVED_PORTS}: {action}"]
+    assert changed_lines(State(), State(), plan) == [each.format(f"sysctl {RESERVED_PORTS}") for each in lines]
