@@ -138,7 +138,7 @@ class _Run:
             try:
                 if result.changed or self._is_owed(state, target):
                     self._carry_out(result, target, old, present, left)
-                self._firewall.remember(state.firewall_backend, self._store.fingerprint())
+                self._firewall.remember(self._store.fingerprint())
                 return result
             except KernelError as error:
                 # What goes wrong in a container is its own; others get what they asked for.

@@ -44,11 +44,8 @@ class Part(Protocol):
     def apply(self, wanted: FirewallLines, present: FirewallLines) -> int | None:
         """Swap what is present for what is wanted; nothing where any of it is refused.
 
-        Returns by how many that raised the generation of the kernel's rule set; None where its lines are in none.
+        Returns by how many that raised the number of the kernel's generation; None where it leaves it to be read again.
         """
-
-    def is_counted(self) -> bool:
-        """Whether the generation of the kernel's rule set tells of changes to its lines."""
 
 
 class Backend(Part, Protocol):
@@ -158,10 +155,10 @@ class Firewall:
             if after != before:
                 self._count(part.apply(after, before))
 
-    def remember(self, name: str, declared: str) -> None:
-        """The host holds the lines of that state, in the backend with that name, if nobody else was at work."""
+    def remember(self, declared: str) -> None:
+        """The host holds the lines of that state, if nobody else was at work."""
         now = declared and f"{declared} {_code()}"
-        if self._barriers is None or not now or now == self._recalled or not self._is_counted(name):
+        if self._barriers is None or not now or now == self._recalled:
             return
         if self._generation is not None and read_generation() == self._generation:
             self._memory.keep(self._generation, now, self._barriers)
@@ -179,9 +176,6 @@ class Firewall:
     def _count(self, transactions: int | None) -> None:
         known = self._generation is not None and transactions is not None
         self._generation = self._generation._replace(number=self._generation.number + transactions) if known else None
-
-    def _is_counted(self, name: str) -> bool:
-        return not name or (self._guard.is_counted() and self._backends[name].is_counted())
 
 
 @cache

@@ -86,9 +86,6 @@ class Guard:
         _load(wanted, present)
         return 1
 
-    def is_counted(self) -> bool:
-        return True
-
 
 def is_guards(place: str) -> bool:
     return f"{place} ".startswith(f"{TABLE} ")

@@ -67,8 +67,8 @@ class Iptables:
     def published(self, lines: FirewallLines) -> frozenset[PortRule]:
         return frozenset().union(*(iptables_chains.published(family, _of(family, lines)) for family in FAMILIES))
 
-    def is_counted(self) -> bool:
-        """The rules of the older kind are not nf_tables'."""
+    def _is_nft(self) -> bool:
+        """Whether the rules of the host's commands are nf_tables'; those of the older kind are not."""
         return not self._is_legacy and all(
             "nft" in os.path.basename(os.path.realpath(find(family.save) or "nft")) for family in FAMILIES
         )
@@ -88,7 +88,7 @@ class Iptables:
         for command, script in scripts:
             _run(command, script)
         # A transaction a table.
-        return sum(script.count("\nCOMMIT\n") for _command, script in scripts) if self.is_counted() else None
+        return sum(script.count("\nCOMMIT\n") for _command, script in scripts) if self._is_nft() else None
 
 
 def _of(family: Family, lines: FirewallLines) -> FirewallLines:

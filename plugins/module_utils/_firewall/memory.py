@@ -18,6 +18,8 @@ from typing import Any, NamedTuple
 
 PATH = "/run/bridgework/firewall"
 
+OLDER = ("/proc/net/ip_tables_names", "/proc/net/ip6_tables_names")
+
 NETLINK_NETFILTER = 12
 GET_GENERATION, NEW_GENERATION = 10 << 8 | 16, 10 << 8 | 15  # NFNL_SUBSYS_NFTABLES and the message's number
 GENERATION_ID = 1  # NFTA_GEN_ID
@@ -30,11 +32,13 @@ SO_NETNS_COOKIE = 71  # include/uapi/asm-generic/socket.h
 class Generation(NamedTuple):
     """The state of a rule set: the same place and number, the same rules.
 
-    The place is the boot and network namespace that the number belongs to.
+    The place is the boot and network namespace that the number belongs to. The tables of the older iptables are not
+    counted, so what they are is part of it.
     """
 
     place: str
     number: int
+    older: str = ""
 
 
 class Memory:
@@ -71,7 +75,7 @@ def read_generation() -> Generation | None:
             link.settimeout(5)
             link.send(HEADER.pack(HEADER.size + FAMILY.size, GET_GENERATION, 1, 1, 0) + FAMILY.pack(0, 0, 0))
             number = _number_in(link.recv(65536))
-            return None if number is None else Generation(_place(link), number)
+            return None if number is None else Generation(_place(link), number, _older_tables())
     except OSError:
         return None
 
@@ -97,5 +101,13 @@ def _place(link: socket.socket) -> str:
         return f"{boot} {os.stat('/proc/thread-self/ns/net').st_ino}"
 
 
+def _older_tables() -> str:
+    if not any(map(os.path.exists, OLDER)):  # as on most hosts
+        return ""
+    from .._kernel.xtables import read_fingerprint
+
+    return read_fingerprint()
+
+
 def _rules(generation: Generation, declared: str) -> str:
-    return f"{generation.place} {generation.number} {declared}"
+    return f"{generation.place} {generation.number} {generation.older} {declared}"

@@ -116,9 +116,6 @@ class Nftables:
             ) from error
         return 1
 
-    def is_counted(self) -> bool:
-        return True
-
 
 def _withdraw() -> None:
     """Take all away but what the administrator has put there."""
