@@ -178,7 +178,7 @@ class Managed:
         chains = {"raw": ["raw"], "filter": ["forward"], "nat": ["prerouting", "output", "postrouting"]}
         for table in tables:
             if self.backend == "nftables":
-                self.sh("; ".join(f"nft flush chain inet bridgework {chain}" for chain in chains[table]))
+                self.sh("".join(f"nft flush chain inet bridgework {chain}\n" for chain in chains.get(table, [])))
             else:
                 self.sh(f"iptables -t {table} -F; ip6tables -t {table} -F")
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
 import time
@@ -88,11 +89,13 @@ CHANGES = [
 ]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*KINDS, "nftables", "one after the other"])
 def test_what_is_closed_stays_so_in_thirty_changes(lab: Lab, managed: Managed, kind: str) -> None:
     if kind == "legacy":
         as_legacy(managed)
-    managed.once("container_network", {**NETWORK, "firewall_backend": "iptables"})
+    backends = {"nftables": ["nftables"], "one after the other": ["nftables", "iptables"]}.get(kind, ["iptables"])
+    managed.backend = backends[-1]
+    managed.once("container_network", NETWORK)
     for ports, sources in (("127.0.0.1:9000:8080/udp", []), ("7000:8080/udp", [PEER])):
         managed.once("port_mapping", {"container": "web", "published_ports": [ports], "allowed_sources": sources})
     managed.sh("echo 1 >/proc/sys/net/ipv4/conf/eth0/route_localnet")
@@ -103,13 +106,12 @@ def test_what_is_closed_stays_so_in_thirty_changes(lab: Lab, managed: Managed, k
     watch = Watch(managed.host, "web")
     with attacked(lab.peer, *ways), attacked(lab.remote, f"{HOST}@7000", f"{HOST6}@7000"):
         for _round in range(3):
-            for module, arguments in CHANGES:
-                result = managed.once(module, arguments)
+            for (module, arguments), backend in zip(CHANGES, itertools.cycle(backends)):
+                result = managed.once(module, {**arguments, "firewall_backend": backend})
                 assert result.get("changed") and not result.get("failed"), result
     assert watch.seen() == set()
     watch = Watch(managed.host, "web")
     with attacked(lab.peer, *ways, f"{HOST}@7000"):
-        for tool in ("iptables", "ip6tables"):
-            managed.sh(f"for table in raw mangle filter; do {tool} -t $table -F; done")
+        managed.flush("raw", "mangle", "filter")
         time.sleep(0.2)
     assert {f"{WEB}@8080", f"{WEB6}@8080", f"{HOST}@7000"} <= watch.seen(), "it is the rules that close it"
