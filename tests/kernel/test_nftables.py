@@ -203,6 +203,30 @@ def test_network_that_was_there_has_nothing_to_do_with_one_that_comes_or_goes(ho
     assert [item["changed"] for item in result["networks"]] == [False, True]
 
 
+OTHER_WORDS = """#!/bin/sh
+/run/nft.real "$@" >/run/listed.$$ || exit
+sed 's/ct state 0x2,0x4/ct state established,related/; s/fib daddr type 2/fib daddr type local/; s/ -300;/ raw;/
+     s/meta l4proto { 6, 17, 132 }/meta l4proto { tcp, udp, sctp }/' /run/listed.$$
+rm /run/listed.$$
+"""
+
+
+def test_words_of_another_version_of_nft_are_found_out(host: Managed) -> None:
+    """By having it print our rules; what it has other words for is no drift."""
+    before = host.snapshot()
+    host.host.run("sh", "-ec", "cat >/run/nft.fake", input=OTHER_WORDS)
+    host.sh("cp /usr/sbin/nft /run/nft.real; chmod +x /run/nft.*; mount --bind /run/nft.fake /usr/sbin/nft")
+    host.sh("nft add table inet foreign")
+    assert not host.once("port_mapping", PORTS)["changed"]
+    host.sh(f"nft flush chain {TABLE} into; nft flush chain {TABLE} ports")
+    result = host.once("port_mapping", PORTS)
+    assert result["changed"] and len(result["actions"]) == 3 + 4, result["actions"]
+    host.sh("nft delete table inet foreign")
+    assert not host.once("port_mapping", PORTS)["changed"]
+    host.sh("umount /usr/sbin/nft")
+    same(before, host.snapshot(), "it is not as it was")
+
+
 # How little.
 
 
