@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import os
 import re
@@ -53,6 +54,7 @@ def run(
     results: Callable[[Any, Result], dict[str, Any]],
 ) -> None:
     """A module from its arguments to its exit: read the arguments, converge, shape the results."""
+    _keep_garbage()
     _require_libraries(module)
     _refuse_other_host(module)
     try:
@@ -83,6 +85,7 @@ def show(
     results: Callable[[Any, Any], dict[str, Any]],
 ) -> None:
     """A module that only looks, from its arguments to its exit."""
+    _keep_garbage()
     _require_libraries(module)
     _refuse_other_host(module)
     try:
@@ -112,6 +115,11 @@ def item_results(items: list[Item], result: Result, key: str, shape: Callable[..
             entry.update(failed=True, msg=item.error)
         found.append(entry)
     return found
+
+
+def _keep_garbage() -> None:
+    """The process ends with the run. Looking through ten thousand ports for garbage takes as long as reading them."""
+    gc.disable()
 
 
 def _failed(item: Any) -> bool:

@@ -17,58 +17,64 @@ from .._state import State
 
 @dataclass(frozen=True)
 class _Way:
-    """How ports of one family lead to a container: to what address, by which bridge, and from where directly."""
+    """How ports on one address of the host lead to a container: where to, and from which links directly, if from any.
 
+    ``links`` is None where nobody addresses them directly, and empty where all may.
+    """
+
+    version: int
     target: str
     device: str
-    routed: bool
-    trusted: tuple[str, ...]
+    local: bool
+    translated: bool
+    links: tuple[str, ...] | None
 
 
 def render_rulesets(state: State) -> tuple[Ruleset, ...]:
     networks = sorted(state.routed_networks(), key=lambda network: network.name)
-    ports: dict[int, list[PortRule]] = {version: [] for version in FAMILIES}
-    direct: dict[int, list[DirectRule]] = {version: [] for version in FAMILIES}
-    ways: dict[tuple[str, int, str | None], _Way | None] = {}
+    rules: dict[int, tuple[list[PortRule], list[DirectRule]]] = {version: ([], []) for version in FAMILIES}
+    ways: dict[tuple[str, str | None, str], _Way | None] = {}
     for _key, mapping in sorted(state.mappings.items()):
-        version = version_of(mapping.host_ip)
-        place = (mapping.container, version, mapping.network)
+        place = (mapping.container, mapping.network, mapping.host_ip)
         if place not in ways:
             ways[place] = _way(state, *place)
         way = ways[place]
         if way is not None:
-            _publish(way, mapping, ports[version], direct[version])
+            _publish(way, mapping, *rules[way.version])
     return tuple(
         Ruleset(
             version=version,
             networks=tuple(_rules(network, version) for network in networks if _has_part(network, version)),
-            ports=tuple(ports[version]),
-            direct=tuple(direct[version]),
+            ports=tuple(ports),
+            direct=tuple(direct),
         )
-        for version in FAMILIES
+        for version, (ports, direct) in rules.items()
     )
 
 
-def _way(state: State, container: str, version: int, network: str | None) -> _Way | None:
+def _way(state: State, container: str, network: str | None, host_ip: str) -> _Way | None:
+    """By a port of the host, or where the network is routed, by the container's own."""
+    version = version_of(host_ip)
     endpoint = state.way_in(container, version, network)
     if endpoint is None:
         return None
     leads_to = state.networks[endpoint.network]
     routed = _options.gateway_mode(leads_to.options, version) == _options.ROUTED
-    trusted = _options.trusted_interfaces(leads_to.options)
-    return _Way(str(endpoint.address(version)), leads_to.device, routed, trusted)
+    links: tuple[str, ...] | None = () if routed else _options.trusted_interfaces(leads_to.options) or None
+    local = is_loopback(host_ip)
+    target = str(endpoint.address(version))
+    return _Way(version, target, leads_to.device, local, not routed, None if local else links)
 
 
 def _publish(way: _Way, mapping: PortMapping, ports: list[PortRule], direct: list[DirectRule]) -> None:
-    """By a port of the host, or where the network is routed, by the container's own."""
-    local = is_loopback(mapping.host_ip)
-    # A loopback address is only asked by processes of the host itself, which always may.
-    sources = () if local or not mapping.sources else collapsed(mapping.sources)
-    protocol, port = mapping.protocol, mapping.container_port
-    if not way.routed:
-        ports.append(PortRule(protocol, mapping.host_ip, mapping.host_port, way.target, port, sources))
-    if (way.routed or way.trusted) and not local:
-        direct.append(DirectRule(protocol, way.device, way.target, port, () if way.routed else way.trusted, sources))
+    _container, protocol, port, host_ip, host_port, _random, _network, sources = mapping
+    if sources:
+        # A loopback address is only asked by processes of the host itself, which always may.
+        sources = () if way.local else collapsed(sources)
+    if way.translated:
+        ports.append(PortRule(protocol, host_ip, host_port, way.target, port, sources))
+    if way.links is not None:
+        direct.append(DirectRule(protocol, way.device, way.target, port, way.links, sources))
 
 
 def _has_part(network: Network, version: int) -> bool:
