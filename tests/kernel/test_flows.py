@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 import pytest
@@ -243,6 +244,27 @@ for message in list(tracker.dump()):
         found[f"{flow.saddr} {flow.daddr}:{flow.dport}"] = message.get_attr("CTA_ID")
 print(json.dumps(found))
 """
+
+
+@pytest.mark.parametrize("change", [{"allowed_sources": [REMOTE]}, {"state": "absent"}], ids=["narrowed", "closed"])
+def test_udp_client_of_a_routed_container_is_answered_no_more(
+    lab: Lab, managed: Managed, change: dict[str, Any]
+) -> None:
+    """It asks the container itself, so nothing is translated."""
+    managed.container_network(
+        name="front",
+        ipam_config=[{"subnet": "192.168.10.0/24"}],
+        driver_options={"com.docker.network.bridge.gateway_mode_ipv4": "routed"},
+        connected=["web"],
+    )
+    lab.peer.run("ip", "route", "add", "192.168.10.0/24", "via", HOST)
+    port = {"container": "web", "published_ports": ["5000:5001/udp"]}
+    managed.port_mapping(**port)
+    managed.host.serve("udp", 5001, netns="web")
+    ask = partial(lab.peer.ask, "udp", "192.168.10.2", 5001, source_port=4242, timeout=0.5)
+    assert ask()
+    managed.port_mapping(**port, **change)
+    assert ask() is None
 
 
 def tracked(web: Managed) -> dict[str, int]:

@@ -184,6 +184,49 @@ def test_internal_network_carries_broadcasts_and_multicasts(internal: Managed, b
         internal.host.stop(listener)
 
 
+@pytest.mark.parametrize("others", [False, True], ids=["alone", "beside a network with IPv4"])
+def test_internal_network_without_ipv4_has_no_way_out_by_addresses_of_its_own(
+    lab: Lab, managed: Managed, others: bool
+) -> None:
+    """A container may take an address and a route itself, and the kernel's default is no reverse path filter."""
+    managed.sh("for file in /proc/sys/net/ipv4/conf/*/rp_filter; do echo 0 >$file; done")
+    managed.sh("echo 1 >/proc/sys/net/ipv4/ip_forward")
+    if others:
+        managed.run("container_network", networks=NETWORKS, framed=False)
+    inner = {"name": "inner", "internal": True, "enable_ipv4": False, "enable_ipv6": True, "connected": ["jail"]}
+    network = managed.container_network(**inner)["network"]
+    managed.sh(f"ip addr add 198.18.0.9/32 dev eth0; ip route add {HOST} dev eth0", netns="jail")
+    managed.sh(f"ip route add default via {HOST} dev eth0 onlink", netns="jail")
+    managed.sh(f"ip route add 198.18.0.9/32 dev {network['Options']['com.docker.network.bridge.name']}")
+    lab.peer.run("ip", "route", "add", "198.18.0.9/32", "via", HOST)
+    for protocol in PROTOCOLS:
+        lab.peer.serve(protocol, 7000)
+        managed.host.serve(protocol, 7000, netns="jail")
+    assert reached(managed.host, PEER, 7000, "jail") == []
+    assert reached(lab.peer, "198.18.0.9", 7000) == []
+
+
+@pytest.mark.parametrize("beside", [True, False], ids=["same network", "another network"])
+@pytest.mark.parametrize("to", [{}, {"com.docker.network.host_ipv4": HOST}], ids=["masqueraded", "given source"])
+def test_reply_to_what_a_container_sends_is_not_the_way_into_a_published_port(
+    lab: Lab, managed: Managed, beside: bool, to: dict[str, str]
+) -> None:
+    """Sent from the very port that another container has published: whoever asks for that is still led there."""
+    managed.container_network(
+        networks=[
+            {"name": "front", "driver_options": to, "connected": ["web", "mate"]},
+            {"name": "back", "driver_options": to, "connected": ["other"]},
+        ]
+    )
+    managed.port_mapping(container="web", published_ports=["5000:5000/udp"])
+    managed.host.serve("udp", 5000, netns="web")
+    thief = "mate" if beside else "other"
+    managed.host.ask("udp", PEER, 6000, netns=thief, source_port=5000, timeout=SILENCE)
+    managed.host.serve("udp", 5000, netns=thief)
+    answer = lab.peer.ask("udp", HOST, 5000, source_port=6000)
+    assert answer and answer.server == "web"
+
+
 def test_internal_network_has_no_way_in(lab: Lab, internal: Managed) -> None:
     internal.sh("ip route add default via 192.168.10.1", netns="web")
     lab.peer.run("ip", "route", "add", FRONT, "via", HOST)

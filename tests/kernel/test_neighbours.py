@@ -296,3 +296,13 @@ def test_symlink_to_another_name_is_not_followed_at_removal(managed: Managed) ->
     inode = managed.inode("b")
     managed.once("netns_bridge", {"containers": [{"name": "a", "state": "absent"}]})
     assert managed.inode("b") == inode
+
+
+@pytest.mark.usefixtures("backend")
+def test_what_others_stop_is_said_when_it_begins_to_matter(managed: Managed) -> None:
+    managed.sh("nft add table inet other")
+    managed.sh("nft 'add chain inet other last { type filter hook forward priority 10; policy drop; }'")
+    inner = {"name": "inner", "internal": True, "connected": ["batch"]}
+    assert not warnings_of(managed.container_network(**inner)) and not warnings_of(managed.container_network(**inner))
+    (warning,) = warnings_of(managed.container_network(name="front", connected=["web"]))
+    assert "chain last of the table inet other has the policy drop" in warning

@@ -126,3 +126,24 @@ def test_chain_that_was_taken_away_is_made_again(host: Managed) -> None:
     assert host.port_mapping(**PORTS)["changed"]
     assert rules(host, "iptables", CHAIN) == [f"-N {CHAIN}"]
     assert rules(host, "ip6tables", CHAIN) == [f"-N {CHAIN}", f"-A {CHAIN} -p udp -j DROP"]
+
+
+def test_chains_that_the_administrator_leads_to_are_the_administrators(host: Managed) -> None:
+    publish(host)
+    both(host, "-N BRIDGEWORK-USER-SSH")
+    both(host, "-A BRIDGEWORK-USER-SSH -p tcp --dport 22 -j DROP")
+    both(host, "-A BRIDGEWORK-USER -j BRIDGEWORK-USER-SSH")
+    host.port_mapping(container="web", published_ports=["8001:8080"], firewall_backend="iptables")
+    for tool in ("iptables", "ip6tables"):
+        (_chain, rule) = rules(host, tool, "BRIDGEWORK-USER-SSH")
+        assert rule == "-A BRIDGEWORK-USER-SSH -p tcp -m tcp --dport 22 -j DROP"
+
+
+def test_rules_in_nftables_may_be_of_any_shape(managed: Managed) -> None:
+    managed.container_network(**NETWORK, firewall_backend="nftables")
+    managed.sh("nft 'add rule inet bridgework user ip saddr 203.0.113.0/24 jump { tcp dport 22 drop; accept; }'")
+    managed.sh("""nft 'add rule inet bridgework user ip saddr 203.0.113.9 drop comment "of { others }"'""")
+    before = managed.sh("nft list chain inet bridgework user")
+    managed.port_mapping(**PORTS)
+    managed.container_network(name="back", connected=["db"])
+    assert managed.sh("nft list chain inet bridgework user") == before

@@ -100,6 +100,7 @@ def change(table: Table, line: list[str]) -> None:
 
 OPTIONS = ("-s", "-d", "-i", "-o", "-p", "-m", "-j", "--dport", "--ctstate", "--dst-type", "--comment")
 TARGET_OPTIONS = ("--log-prefix", "--to-destination")
+FLAGS = ("--random-fully",)
 TARGETS = ("ACCEPT", "DROP", "RETURN", "LOG", "DNAT", "SNAT", "MASQUERADE")
 
 
@@ -107,6 +108,9 @@ def options(rule: Iterable[str]) -> Iterator[tuple[bool, str, str]]:
     """A rule's options in order: whether negated, name, value."""
     left = list(rule)
     while left:
+        if left[0] in FLAGS:
+            yield False, left.pop(0), ""
+            continue
         negated = left[0] == "!"
         if len(left) < 2 + negated or left[negated] not in (*OPTIONS, *TARGET_OPTIONS):
             raise RestoreError(f'bad argument "{left[0]}"')

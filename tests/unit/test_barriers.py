@@ -110,7 +110,7 @@ COMMIT
 
 def test_older_kind_of_iptables_is_asked_the_same() -> None:
     (barrier,) = find_legacy_barriers("ip", OLDER)
-    assert barrier == Barrier("ip filter", "FORWARD", "has the policy drop", ("lo", "docker0", "virbr*"))
+    assert barrier == Barrier("ip filter (legacy)", "FORWARD", "has the policy drop", ("lo", "docker0", "virbr*"))
     assert not list(find_legacy_barriers("ip", OLDER.replace("FORWARD DROP", "FORWARD ACCEPT")))
     rejecting = OLDER.replace("FORWARD DROP", "FORWARD ACCEPT").replace(
         "COMMIT", "-A FORWARD -j REJECT --reject-with x"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Callable, Protocol
 
 from .._hostconfig import FirewallLines
 from .memory import Generation, Memory, read_generation
+from .tools import version_mark
 
 if TYPE_CHECKING:
     from .guard import Guard
@@ -131,10 +132,10 @@ class Firewall:
 
         ``devices``: bridges that forward, with their families.
         """
-        if self._barriers is None:
+        if self._barriers is None and name:
             from .neighbours import read_barriers
 
-            self._barriers = read_barriers() if devices else []
+            self._barriers = read_barriers()  # also where they stop nothing yet: the next task remembers them
         if not self._barriers:
             return []
         from .neighbours import objections
@@ -180,11 +181,11 @@ class Firewall:
 
 @cache
 def _code() -> str:
-    """What tells the code that makes lines from other versions of it."""
+    """What tells the code that makes lines from other versions of it; the guard's depend on nft's version too."""
     import hashlib
     import pkgutil
 
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(version_mark().encode())
     for package, names in MAKERS.items():
         for name in names:
             digest.update(pkgutil.get_data(package, name) or b"")

@@ -19,6 +19,7 @@ from .._hostconfig import FirewallLines
 from . import iptables_chains
 from .iptables_chains import FAMILIES, IPV4, Family
 from .iptables_text import parse, transaction, with_user_chain
+from .neighbours import LEGACY_FILTER
 from .ruleset import PortRule, Ruleset
 from .tools import find
 
@@ -32,10 +33,14 @@ ELSE = ", or set firewall_backend to nftables"
 class Iptables:
     """The backend for iptables, whichever of its two kinds the host's commands are."""
 
-    stands_before = frozenset((f"{family.name} filter", "FORWARD") for family in FAMILIES)
-
     def __init__(self) -> None:
         self._is_legacy = False  # as far as the commands have said
+
+    @property
+    def stands_before(self) -> Collection[tuple[str, str]]:
+        """The chains of the kind of iptables that the host's commands are."""
+        table = "filter" if self._is_nft() else LEGACY_FILTER
+        return frozenset((f"{family.name} {table}", "FORWARD") for family in FAMILIES)
 
     def owns(self, place: str) -> bool:
         return any(family.owns(place) for family in FAMILIES)

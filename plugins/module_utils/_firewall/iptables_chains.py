@@ -211,7 +211,7 @@ def _snat(family: Family, networks: tuple[NetworkRules, ...]) -> list[str]:
             lines.append(f"-s {subnet} -o {network.device} -m conntrack --ctstate DNAT -j MASQUERADE")
             if network.masquerade:
                 to = f"SNAT --to-source {network.source}" if network.source else "MASQUERADE"
-                lines.append(f"-s {subnet} ! -o {network.device} -j {to}")
+                lines.append(f"-s {subnet} ! -o {network.device} -j {to} --random-fully")
     return lines
 
 

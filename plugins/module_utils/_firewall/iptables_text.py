@@ -18,6 +18,7 @@ from .._hostconfig import FirewallLines
 
 PREFIX = "BRIDGEWORK-"
 USER = "BRIDGEWORK-USER"  # the administrator's: made where it is missing, its rules are nobody else's business
+USERS = f"{USER}-"  # what the names of further ones begin with that the administrator makes
 TABLES = ("raw", "mangle", "filter", "nat")  # in the order of their transactions: what closes, then what leads in
 
 WORD = re.compile(r'(?:"(?:[^"\\]|\\.)*"|\S)+')
@@ -39,7 +40,7 @@ def parse(family: str, saved: str) -> FirewallLines:
                 found.setdefault(f"{family} {table} {chain}", []).append(normal(rule))
         elif line.startswith(":"):
             chain = line[1:].split(" ", 1)[0]
-            if chain.startswith(PREFIX) and chain != USER:
+            if _is_ours(chain):
                 found.setdefault(f"{family} {table} {chain}", [])
         elif line.startswith("*"):
             table = line[1:].strip()
@@ -52,9 +53,14 @@ def parse(family: str, saved: str) -> FirewallLines:
 def is_ours(table: str, chain: str, rule: str) -> bool:
     """Whether a rule is one of ours; of the jumps to the administrator's chain only one is, others may be anybody's."""
     if chain.startswith(PREFIX):
-        return chain != USER
+        return _is_ours(chain)
     target = _target_of_ours(rule)
-    return bool(target) and (target != USER or (table, chain) == ("filter", "FORWARD"))
+    return _is_ours(target) or (target == USER and (table, chain) == ("filter", "FORWARD"))
+
+
+def _is_ours(chain: str) -> bool:
+    """Whether a chain is, and not the administrator's."""
+    return chain.startswith(PREFIX) and chain != USER and not chain.startswith(USERS)
 
 
 def _target_of_ours(rule: str) -> str:

@@ -17,6 +17,7 @@ from .tools import find, run
 
 FAMILIES = {"ip": {4}, "ip6": {6}, "inet": {4, 6}}
 OURS = "bridgework"
+LEGACY_FILTER = "filter (legacy)"  # of the older kind of iptables, which the newer kind's rules don't come before
 HOOK = re.compile(r"type filter hook forward priority .*?;(?: policy (\w+);)?")
 FINAL = re.compile(r"(?:counter (?:packets \d+ bytes \d+ )?)?((?:drop|reject\b[^#]*?) *)(?:#.*)?")
 OUR_JUMP = re.compile(r"(?:jump|-j) BRIDGEWORK-\S+")
@@ -108,9 +109,9 @@ def find_legacy_barriers(family: str, saved: str) -> Iterator[Barrier]:
     rules = [line for line in lines if line.startswith("-A FORWARD ")]
     names = tuple(dict.fromkeys(name.replace("+", "*") for name in re.findall(r" -[io] (\S+)", saved)))
     if any(line.startswith(":FORWARD DROP") for line in lines):
-        yield Barrier(f"{family} filter", "FORWARD", "has the policy drop", names)
+        yield Barrier(f"{family} {LEGACY_FILTER}", "FORWARD", "has the policy drop", names)
     elif rules and re.match("-A FORWARD -j (?:DROP|REJECT)", rules[-1]):
-        yield Barrier(f"{family} filter", "FORWARD", f'ends in "{rules[-1]}"', names)
+        yield Barrier(f"{family} {LEGACY_FILTER}", "FORWARD", f'ends in "{rules[-1]}"', names)
 
 
 def _forward_chains() -> Iterator[list[str]]:

@@ -212,7 +212,8 @@ def parse(listing: str) -> FirewallLines:
             blocks += [line.strip()] if line.strip(" \t}") else []
             continue
         kind, name = head.groups()
-        body = list(iter(lambda: next(lines).strip(), "}"))
+        # What is deeper inside, such as a chain without a name that a rule leads to, ends further in.
+        body = [each.strip() for each in iter(functools.partial(next, lines), "\t}")]
         if kind == "chain":
             properties, found[f"{table} {name}"] = _chain(body)
         else:

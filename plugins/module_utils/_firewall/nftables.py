@@ -266,7 +266,7 @@ def _nat(table: _Table, rulesets: Rulesets) -> None:
     table.rules("prerouting", "jump ports")
     table.rules("output", f"{TO_OTHERS} accept")
     if IPV6 in rulesets:
-        table.rules("output", f"ip6 daddr {IPV6.loopback} accept")
+        table.rules("output", f"ip6 saddr {LINK_LOCAL} accept", f"ip6 daddr {IPV6.loopback} accept")
     table.rules("output", "jump ports")
     for family, ruleset in rulesets.items():
         maps: dict[str, list[str]] = {"ports": [], "wildcards": []}
@@ -349,11 +349,11 @@ def _egress(table: _Table, family: Family, networks: Iterable[NetworkRules]) -> 
     given = [f"{subnet} : {source}" for subnet, source in subnets.items() if source]
     if plain:
         found = table.elements(f"masqueraded{family.suffix}", f"type {family.type}; flags interval;", plain)
-        table.rules("postrouting", f"{family.name} saddr {found} masquerade")
+        table.rules("postrouting", f"{family.name} saddr {found} masquerade fully-random")
     if given:
         kind = f"type {family.type} : {family.type}; flags interval;"
         found = table.elements(f"sources{family.suffix}", kind, given)
-        table.rules("postrouting", f"snat {family.name} to {family.name} saddr map {found}")
+        table.rules("postrouting", f"snat {family.name} to {family.name} saddr map {found} fully-random")
 
 
 def _forward(table: _Table, rulesets: Rulesets) -> None:

@@ -16,7 +16,8 @@ Every backend gives it this meaning, with connection tracking:
   only for processes of the host itself. One with ``sources`` leads there only for clients in these, and for processes
   of the host itself; for others it is as if it were not published.
 * The source address changes only where replies would not come back: egress, a client on the target's own bridge, and
-  a client on the host's loopback.
+  a client on the host's loopback. What leaves gets a source port at random: one that a container chose could be a
+  published one, and replies to it would be taken for those to the container, published or not.
 
 Beside it, and the same for every backend, stands the guard of the bridges: see ``Identity``.
 """

@@ -31,3 +31,10 @@ def run(command: list[str], script: str = "") -> subprocess.CompletedProcess[str
         env={**os.environ, "PATH": search_path(), "LC_ALL": "C"},
         check=False,
     )
+
+
+def version_mark() -> str:
+    """What changes with the installed version of nft."""
+    path = find("nft")
+    found = os.stat(path) if path is not None else None
+    return f"{path} {found.st_size} {found.st_mtime_ns}" if found is not None else ""

@@ -59,7 +59,7 @@ class Channel:
         try:
             self._socket.send(message.data)
             return self._answer()
-        except TimeoutError as error:
+        except (TimeoutError, socket.timeout) as error:  # another one before Python 3.10
             raise Refused(errno.ETIMEDOUT, f"no answer within {TIMEOUT} seconds") from error
 
     def _answer(self) -> bytes:

@@ -46,4 +46,11 @@ def _rules(state: State) -> tuple[tuple[Ruleset, ...], tuple[Identity, ...]]:
 
 
 def _published(rulesets: tuple[Ruleset, ...]) -> frozenset[PortRule]:
-    return frozenset(port for ruleset in rulesets for port in ruleset.ports)
+    """Containers' own ports that others may address are as if they were published there: flows to them end likewise."""
+    from .._firewall.ruleset import PortRule
+
+    return frozenset(port for ruleset in rulesets for port in ruleset.ports).union(
+        PortRule(rule.protocol, rule.target_ip, rule.target_port, rule.target_ip, rule.target_port, rule.sources)
+        for ruleset in rulesets
+        for rule in ruleset.direct
+    )

@@ -78,8 +78,12 @@ def _publish(way: _Way, mapping: PortMapping, ports: list[PortRule], direct: lis
 
 
 def _has_part(network: Network, version: int) -> bool:
-    """Whether a family's rules are about the network; IPv4's are about those without addresses too."""
-    return network.block(version) is not None or (version == 4 and not network.ipam)
+    """Whether a family's rules are about the network; IPv4's are about those without its addresses too.
+
+    A container may take some itself, and is not to get out of an internal network with them. (Without IPv6 addresses
+    the bridge has that family switched off.)
+    """
+    return network.block(version) is not None or (version == 4 and (network.internal or not network.ipam))
 
 
 def _rules(network: Network, version: int) -> NetworkRules:
