@@ -5,7 +5,8 @@ PYTHON ?= python3
 SCENARIO ?= $(patsubst molecule/%/molecule.yml,%,$(wildcard molecule/*/molecule.yml))
 STEP ?= test
 EXAMPLES ?= 300
-PARSERS := $(addprefix tests/unit/,test_portspec.py test_intent_ports.py test_reserved.py test_flows.py)
+PARSERS := $(addprefix tests/unit/,test_portspec.py test_intent_ports.py test_reserved.py test_flows.py \
+	test_iptables.py test_port_tree.py test_nftables.py)
 QUICK ?=
 
 export PYTHON

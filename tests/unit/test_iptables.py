@@ -12,6 +12,7 @@ from unit.simulated_iptables import Chain, Fate, Packet, Router, SimulatedIptabl
 from ansible_collections.bridgework.network.plugins.module_utils._firewall.iptables import Iptables
 from ansible_collections.bridgework.network.plugins.module_utils._firewall.iptables_text import (
     PREFIX,
+    USER,
     normal,
     parse,
     transaction,
@@ -199,20 +200,20 @@ def rulesets(draw) -> Ruleset:
         st.lists(
             st.builds(
                 PortRule,
-                st.sampled_from(["tcp", "udp"]),
+                st.sampled_from(["tcp", "udp", "sctp"]),
                 st.sampled_from(["0.0.0.0", "127.0.0.1", HOST]),
-                st.integers(1, 65535),
+                st.integers(1, 65535) | st.integers(8000, 8020),
                 st.just("10.0.0.2"),
                 st.integers(1, 65535),
-                st.just(()),
+                st.sampled_from([(), ("198.51.100.0/24",), (f"{LAN_PEER}/32", "203.0.113.0/24")]),
             ),
-            max_size=4,
+            max_size=40,
         )
     )
     direct = [
-        DirectRule("tcp", network.device, "10.0.0.2", draw(st.integers(1, 65535)), draw(LINKS))
+        DirectRule("tcp", network.device, f"10.0.0.{number}", draw(st.integers(1, 65535)), draw(LINKS))
         for network in networks
-        if draw(BOOLS)
+        for number in range(2, draw(st.sampled_from([2, 3, 22])))
     ]
     return Ruleset(networks=networks, ports=tuple(ports) if networks else (), direct=tuple(direct))
 
@@ -261,6 +262,17 @@ def test_what_is_rendered_is_what_is_read_back(ruleset: Ruleset) -> None:
     assert parse("ip", iptables.save()) == rendered
 
 
+@given(rulesets(), rulesets())
+def test_a_transaction_has_only_what_differs(before: Ruleset, after: Ruleset) -> None:
+    wanted, present = Iptables().render([after]), Iptables().render([before])
+    script = transaction(wanted, present)
+    named = {line.split(" ")[1] for line in script.split("\n") if line.startswith("-")}
+    named |= {line[1:].split(" ")[0] for line in script.split("\n") if line.startswith(":")}
+    differing = {place for place in {*wanted, *present} if wanted.get(place) != present.get(place)}
+    assert named == {place.split(" ")[2] for place in differing}
+    assert transaction(wanted, wanted) == ""
+
+
 @given(foreign_tables(), st.lists(rulesets(), min_size=1, max_size=3))
 def test_transactions_lead_from_any_rule_set_to_any_other_and_leave_foreign_rules_byte_identical(
     iptables: SimulatedIptables, rulesets: list[Ruleset]
@@ -281,6 +293,23 @@ def is_ours(line: str) -> bool:
     line_words = words(line) if line.startswith("-A ") else []
     jumps = line_words[-2:-1] in (["-j"], ["-g"]) and line_words[-1].startswith(PREFIX)
     return jumps or (bool(line_words) and line_words[1].startswith(PREFIX))
+
+
+@given(rulesets(), rulesets(), RULE_LISTS, BOOLS)
+def test_rules_of_the_administrator_are_neither_seen_nor_touched(
+    before: Ruleset, after: Ruleset, rules: list[tuple[str, ...]], is_led_to: bool
+) -> None:
+    iptables = SimulatedIptables()
+    iptables.tables["filter"][USER] = Chain("-", list(rules))
+    if is_led_to:
+        iptables.tables["filter"]["INPUT"].rules.append(("-j", USER))
+    for ruleset in (before, after, Ruleset()):
+        wanted = Iptables().render([ruleset])
+        change(iptables, wanted, parse("ip", iptables.save()))
+        assert parse("ip", iptables.save()) == wanted
+        if rules or is_led_to or ruleset.networks:
+            assert iptables.tables["filter"][USER].rules == rules
+    assert (USER in iptables.tables["filter"]) == bool(rules or is_led_to)
 
 
 @given(rulesets(), rulesets(), st.data())
@@ -323,6 +352,16 @@ def test_normal_form_is_one(rule: tuple[str, ...]) -> None:
     once = normal(written(rule))
     assert normal(once) == once
     assert canonical(words(once)) == rule, "and means the same"
+
+
+LINES = st.sampled_from(["*nat\n", "*filter\n", "COMMIT\n", ":BRIDGEWORK-", "-A BRIDGEWORK-PORTS ", "-A ", "-j "])
+
+
+@given(st.lists(LINES | st.text(max_size=20)).map("".join))
+def test_any_text_can_be_read(text: str) -> None:
+    lines = parse("ip", text)
+    assert all(PREFIX in place or PREFIX in "".join(rules) for place, rules in lines.items())
+    assert Iptables().published(lines) == frozenset(), "nothing leads there"
 
 
 @given(st.text())
