@@ -32,7 +32,7 @@ def auto(managed: Managed) -> Managed:
 
 def used(managed: Managed) -> list[str]:
     """The backends that have rules on the host."""
-    places = {"iptables": "iptables-save; ip6tables-save", "nftables": "nft list tables"}
+    places = {"iptables": "iptables-save || true; ip6tables-save || true", "nftables": "nft list tables"}
     words = {"iptables": "BRIDGEWORK-FORWARD", "nftables": "inet bridgework"}
     return [name for name, command in places.items() if words[name] in managed.sh(command)]
 
@@ -48,6 +48,12 @@ HOSTS = {
     "one that drops what is forwarded": ("iptables -P FORWARD DROP", "iptables"),
     "one that drops IPv6 that is forwarded": ("ip6tables -P FORWARD DROP", "iptables"),
     "one with a rule for what is forwarded": ("iptables -A FORWARD -s 198.18.0.1 -j ACCEPT", "iptables"),
+    "one without iptables": (
+        "nft add table ip filter; "
+        "nft 'add chain ip filter FORWARD { type filter hook forward priority 0; policy drop; }'; "
+        "mount --bind /dev/null $(readlink -f $(command -v iptables-restore))",
+        "nftables",
+    ),
     "one with the older kind, unused": (LEGACY + "iptables -t filter -nL", "nftables"),
     "one with the older kind, that drops": (LEGACY + "iptables -P FORWARD DROP", "iptables"),
     "one with a rule of the older kind": (LEGACY + "ip6tables -A FORWARD -s 2001:db8::1 -j ACCEPT", "iptables"),
@@ -58,7 +64,7 @@ HOSTS = {
 def test_new_host_gets_iptables_where_it_forwards_by_iptables(auto: Managed, what: str) -> None:
     command, backend = HOSTS[what]
     auto.sh(command)
-    auto.container_network(**NETWORK)
+    auto.container_network(**NETWORK, framed=what != "one without iptables")
     assert used(auto) == [backend]
 
 

@@ -44,7 +44,9 @@ class Barrier(NamedTuple):
 
 def fitting_backend() -> str:
     """The name of the backend that a host is to have that is new to us."""
-    return "iptables" if find("nft") is None or any(map(is_in_use, _forward_chains())) else "nftables"
+    if find("nft") is None:
+        return "iptables"
+    return "iptables" if find("iptables-restore") and any(map(is_in_use, _forward_chains())) else "nftables"
 
 
 def read_barriers() -> list[Barrier]:
