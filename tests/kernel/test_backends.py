@@ -249,7 +249,7 @@ def test_policy_of_the_older_kind_is_named_too(managed: Managed) -> None:
     managed.backend = "nftables"
     managed.sh(LEGACY + "iptables -P FORWARD DROP")
     (warning,) = warnings_of(managed.container_network(**NETWORK))
-    assert "chain FORWARD of the table ip filter has the policy drop" in warning
+    assert "chain FORWARD of the table ip filter (legacy) has the policy drop" in warning
 
 
 def test_killed_between_the_two_is_brought_to_an_end_by_the_next_run(managed: Managed) -> None:
