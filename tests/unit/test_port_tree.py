@@ -193,7 +193,9 @@ def test_ways_to_many_containers_are_short_too() -> None:
 @pytest.mark.parametrize("version", [4, 6])
 def test_names_are_not_longer_than_the_kernel_takes_and_none_stands_for_two(version: int) -> None:
     addresses = [f"fd00:1::{number:x}" if version == 6 else f"192.168.100.{number}" for number in range(1, 60)]
-    ports = tuple(PortRule("tcp", address, port, "x", 80, ("::1/128",)) for address in addresses for port in (1, 65535))
+    ports = tuple(
+        PortRule("tcp", address, port, address, 80, (f"{address}/128",)) for address in addresses for port in (1, 65535)
+    )
     direct = tuple(DirectRule("sctp", "br-0123456789ab", address, port) for address in addresses for port in range(20))
     network = NetworkRules("br-0123456789ab", ("fd00:1::/64",))
     rendered = Iptables().render([Ruleset(version, (network,), ports, direct)])

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from .._hostconfig import FirewallLines
 from .._model import WILDCARDS
@@ -74,6 +75,7 @@ class Family:
 IPV4 = Family(4, "ip", "iptables", "127.0.0.0/8", "icmp")
 IPV6 = Family(6, "ip6", "ip6tables", "::1/128", "ipv6-icmp", "fe80::/10", "! -s fe80::/10 ")
 FAMILIES = (IPV4, IPV6)
+KEYS = {family.version: PortKeys(family.version) for family in FAMILIES}
 
 
 def render(family: Family, ruleset: Ruleset) -> FirewallLines:
@@ -138,22 +140,23 @@ def _walk(family: Family, lines: FirewallLines, root: str) -> Iterator[tuple[str
 
 def _ports(family: Family, ruleset: Ruleset) -> dict[str, tuple[str, ...]]:
     """The tree for those who come from elsewhere, and that of the host's own processes, which need no source."""
-    keys = PortKeys(family.version)
-    everybody = (_port(keys, port, port.sources) for port in ruleset.ports)
-    chains = grow(keys, PORTS, "", everybody)
+    keys = KEYS[family.version]
+    chains = grow(keys, PORTS, "", map(_port, ruleset.ports))
     chains[PORTS] = (*_not_from(ruleset.networks), *chains[PORTS])
     # One on an address of its own goes before one on all, for the host's own processes too.
     for_some = {(port.protocol, port.host_port) for port in ruleset.ports if port.sources}
-    own = [_port(keys, port, ()) for port in ruleset.ports if (port.protocol, port.host_port) in for_some]
-    return {**chains, **grow(keys, LOCAL, "L-", own)} if own else chains
+    own = [port._replace(sources=()) for port in ruleset.ports if (port.protocol, port.host_port) in for_some]
+    return {**chains, **grow(keys, LOCAL, "L-", map(_port, own))} if own else chains
 
 
-def _port(keys: PortKeys, port: PortRule, sources: tuple[str, ...]) -> Rule:
+@lru_cache(maxsize=1 << 17)  # a run that changes something asks twice for most: for what was declared, and what is
+def _port(port: PortRule) -> Rule:
+    keys = KEYS[6 if ":" in port.target_ip else 4]
     target = f"[{port.target_ip}]" if keys.version == 6 else port.target_ip
     host_ip = None if port.host_ip in WILDCARDS else port.host_ip
     where = "" if host_ip is None else f"-d {_single(host_ip)} "
     text = f"-p {port.protocol} --dport {port.host_port} -j DNAT --to-destination {target}:{port.target_port}"
-    lines = tuple(f"{client}{where}{text}" for client in _from(sources))
+    lines = tuple(f"{client}{where}{text}" for client in _from(port.sources))
     return keys.rule(port.protocol, host_ip, port.host_port, lines)
 
 

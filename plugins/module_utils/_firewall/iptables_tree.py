@@ -30,17 +30,20 @@ ABOUT_PORT = PROTOCOL_BITS + PORT_BITS
 
 
 class Block(NamedTuple):
-    """All keys that begin as this one does: in as many bits as are fixed."""
+    """All keys that begin as this one does: up to the last bits, which are free."""
 
     key: int
-    fixed: int
+    free: int
 
 
 class Rule(NamedTuple):
-    """The lines of one rule, with the last of the keys of packets that it is for. One for fewer bits is for a block."""
+    """The lines of one rule, with the last of the keys of packets that it is for. One with free bits is for a block.
+
+    Of rules with the same last key the more special ones are less, as tuples go.
+    """
 
     last: int
-    fixed: int
+    free: int
     lines: tuple[str, ...]
 
 
@@ -68,16 +71,18 @@ class PortKeys:
         """That of a port, on one address or (None) on all."""
         key = PROTOCOLS.index(protocol) << PORT_BITS | port
         if host_ip is None:
-            return Rule((key + 1 << self._width) - 1, ABOUT_PORT, lines)
-        return Rule(key << self._width | number(host_ip), self.bits, lines)
+            return Rule((key + 1 << self._width) - 1, self._width, lines)
+        return Rule(key << self._width | number(host_ip), 0, lines)
 
     def match(self, block: Block) -> str:
-        port = port_match(block.key >> self._width, min(block.fixed, ABOUT_PORT))
-        return address_match(self._address(block), block.fixed - ABOUT_PORT, self.version) + port
+        fixed = self.bits - block.free
+        port = port_match(block.key >> self._width, min(fixed, ABOUT_PORT))
+        return address_match(self._address(block), fixed - ABOUT_PORT, self.version) + port
 
     def name(self, block: Block) -> str:
-        port = port_name(block.key >> self._width, min(block.fixed, ABOUT_PORT))
-        return "-".join((*port, *address_name(self._address(block), block.fixed - ABOUT_PORT, self.version)))
+        fixed = self.bits - block.free
+        port = port_name(block.key >> self._width, min(fixed, ABOUT_PORT))
+        return "-".join((*port, *address_name(self._address(block), fixed - ABOUT_PORT, self.version)))
 
     def _address(self, block: Block) -> int:
         return block.key & (1 << self._width) - 1
@@ -93,15 +98,15 @@ class TargetKeys:
 
     def rule(self, protocol: str, address: str, port: int, lines: tuple[str, ...]) -> Rule:
         key = (number(address) << PROTOCOL_BITS | PROTOCOLS.index(protocol)) << PORT_BITS | port
-        return Rule(key, self.bits, lines)
+        return Rule(key, 0, lines)
 
     def match(self, block: Block) -> str:
-        port = port_match(self._port(block), block.fixed - self._width)
-        return address_match(block.key >> ABOUT_PORT, block.fixed, self.version) + port
+        port = port_match(self._port(block), ABOUT_PORT - block.free)
+        return address_match(block.key >> ABOUT_PORT, self.bits - block.free, self.version) + port
 
     def name(self, block: Block) -> str:
-        port = port_name(self._port(block), block.fixed - self._width)
-        return "-".join((*address_name(block.key >> ABOUT_PORT, block.fixed, self.version), *port))
+        port = port_name(self._port(block), ABOUT_PORT - block.free)
+        return "-".join((*address_name(block.key >> ABOUT_PORT, self.bits - block.free, self.version), *port))
 
     def _port(self, block: Block) -> int:
         return block.key & (1 << ABOUT_PORT) - 1
@@ -113,24 +118,20 @@ def grow(keys: Keys, root: str, kind: str, rules: Iterable[Rule]) -> dict[str, t
     ``kind`` begins the names of all others. Of two rules that are for the same packet the more special one comes first.
     """
     chains: dict[str, tuple[str, ...]] = {}
-    pending = [(root, Block(0, 0), sorted(rules, key=_order))]
+    pending: list[tuple[str, Block, Sequence[Rule]]] = [(root, Block(0, keys.bits), sorted(rules))]
     while pending:
         name, block, held = pending.pop()
         lines: list[str] = []
-        for part in [held] if _is_leaf(block, held) else _parts(keys, block, held):
-            if part is held or part[-1].fixed <= block.fixed or len(part) == len(part[0].lines) == 1:
+        for part in [held] if _is_leaf(block, held) else _parts(block, held):
+            if part is held or part[-1].free >= block.free or len(part) == len(part[0].lines) == 1:
                 lines += chain.from_iterable(rule.lines for rule in part)
                 continue
-            inner = _block_of(keys, part)
+            inner = _block_of(part)
             branch = chain_name(kind + keys.name(inner))
             lines.append(f"{keys.match(inner)}-j {branch}")
             pending.append((branch, inner, part))
         chains[name] = tuple(lines)
     return chains
-
-
-def _order(rule: Rule) -> tuple[int, int, tuple[str, ...]]:
-    return rule.last, -rule.fixed, rule.lines
 
 
 def is_way(place: str, line: str) -> bool:
@@ -141,19 +142,19 @@ def is_way(place: str, line: str) -> bool:
 def _is_leaf(block: Block, rules: Sequence[Rule]) -> bool:
     """Whether there are few lines, or nothing that sets the rules apart."""
     if len(rules) > FEW:
-        return rules[0].fixed <= block.fixed
-    return sum(len(rule.lines) for rule in rules) <= FEW or rules[0].fixed <= block.fixed
+        return rules[0].free >= block.free
+    return sum(len(rule.lines) for rule in rules) <= FEW or rules[0].free >= block.free
 
 
-def _parts(keys: Keys, block: Block, rules: Sequence[Rule]) -> Iterator[Sequence[Rule]]:
+def _parts(block: Block, rules: Sequence[Rule]) -> Iterator[Sequence[Rule]]:
     """The rules by the next bits of their keys, and last those that are for the whole block."""
-    shift = keys.bits - block.fixed - STEP
+    free = block.free - STEP
     end = len(rules)
-    while rules[end - 1].fixed <= block.fixed:
+    while rules[end - 1].free >= block.free:
         end -= 1
     start = 0
     while start < end:
-        behind = (rules[start].last >> shift) + 1 << shift
+        behind = (rules[start].last >> free) + 1 << free
         middle = bisect_left(rules, (behind,), start, end)  # by the first of their fields
         yield rules[start:middle]
         start = middle
@@ -161,11 +162,11 @@ def _parts(keys: Keys, block: Block, rules: Sequence[Rule]) -> Iterator[Sequence
         yield rules[end:]
 
 
-def _block_of(keys: Keys, rules: Sequence[Rule]) -> Block:
+def _block_of(rules: Sequence[Rule]) -> Block:
     """The smallest block with all of them."""
-    common = keys.bits - (rules[0].last ^ rules[-1].last).bit_length()
-    fixed = min(common, rules[-1].fixed) // STEP * STEP
-    return Block(rules[0].last >> keys.bits - fixed << keys.bits - fixed, fixed)
+    differing = max((rules[0].last ^ rules[-1].last).bit_length(), rules[-1].free)
+    free = -(-differing // STEP) * STEP
+    return Block(rules[0].last >> free << free, free)
 
 
 def chain_name(words: str) -> str:
