@@ -306,3 +306,14 @@ def test_what_others_stop_is_said_when_it_begins_to_matter(managed: Managed) -> 
     assert not warnings_of(managed.container_network(**inner)) and not warnings_of(managed.container_network(**inner))
     (warning,) = warnings_of(managed.container_network(name="front", connected=["web"]))
     assert "chain last of the table inet other has the policy drop" in warning
+
+
+def test_rule_that_others_put_before_ours_is_named(lab: Lab, managed: Managed) -> None:
+    front = {"name": "front", "connected": ["web"], "firewall_backend": "iptables"}
+    managed.container_network(**front)
+    managed.sh("iptables -I FORWARD -j REJECT")
+    assert not managed.host.ping(PEER, netns="web")
+    (warning,) = warnings_of(managed.container_network(**front))
+    assert "before our rules" in warning and "put that rule behind the jump to BRIDGEWORK-FORWARD" in warning
+    managed.sh("iptables -D FORWARD 1")
+    assert managed.host.ping(PEER, netns="web") and not warnings_of(managed.container_network(**front))

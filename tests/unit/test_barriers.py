@@ -67,6 +67,31 @@ def test_who_names_our_bridges_knows_what_he_does(name: str) -> None:
     assert told(DROPPING.replace("docker0", "bw"), {"bw0": [4]})
 
 
+OVERTAKEN = """table ip filter {
+	chain FORWARD {
+		type filter hook forward priority filter; policy accept;
+		iifname "docker0" counter packets 0 bytes 0 accept
+		counter packets 0 bytes 0 reject
+		counter packets 0 bytes 0 jump BRIDGEWORK-FORWARD
+	}
+	chain BRIDGEWORK-FORWARD {
+		oifname "bw0" counter packets 0 bytes 0 jump BRIDGEWORK-N-bw0
+	}
+}
+"""
+
+
+def test_rule_that_came_to_stand_before_ours_is_named() -> None:
+    told_of = "which stops what is to pass bw0; put that rule behind the jump to BRIDGEWORK-FORWARD"
+    assert told(OVERTAKEN) == [
+        f'firewall: chain FORWARD of the table ip filter has "reject" before our rules, {told_of}'
+    ]
+    assert told(OVERTAKEN.replace("bytes 0 reject", "bytes 0 accept")) == []
+    older = "*filter\n:FORWARD ACCEPT [0:0]\n-A FORWARD -j DROP\n-A FORWARD -j BRIDGEWORK-FORWARD\nCOMMIT\n"
+    (barrier,) = find_legacy_barriers("ip", older)
+    assert barrier == Barrier("ip filter (legacy)", "FORWARD", 'has "DROP" before our rules', (), overtakes=True)
+
+
 def test_who_looks_interfaces_up_in_a_set_may_know_ours() -> None:
     assert told(DROPPING.replace('"docker0"', "@inside")) == []
 

@@ -141,7 +141,8 @@ class Firewall:
         from .neighbours import objections
 
         ahead = self._backends[name].stands_before if name else ()
-        return objections((each for each in self._barriers if each[:2] not in ahead), devices)
+        barriers = (each for each in self._barriers if each.overtakes == (each[:2] in ahead))
+        return objections(barriers, devices)
 
     def published(self, lines: FirewallLines) -> frozenset[PortRule]:
         return frozenset().union(*(each.published(_of(each, lines)) for each in self._backends.values()))

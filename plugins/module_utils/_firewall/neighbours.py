@@ -20,6 +20,8 @@ OURS = "bridgework"
 LEGACY_FILTER = "filter (legacy)"  # of the older kind of iptables, which the newer kind's rules don't come before
 HOOK = re.compile(r"type filter hook forward priority .*?;(?: policy (\w+);)?")
 FINAL = re.compile(r"(?:counter (?:packets \d+ bytes \d+ )?)?((?:drop|reject\b[^#]*?) *)(?:#.*)?")
+LEGACY_FINAL = re.compile(r"-A FORWARD -j ((?:DROP|REJECT)\b.*)")
+LEGACY_NAME = re.compile(r" -[io] (\S+)")
 OUR_JUMP = re.compile(r"(?:jump|-j) BRIDGEWORK-\S+")
 # Of the older kind of iptables, which nft knows nothing of: the tables that there are, and what prints them.
 LEGACY = {
@@ -33,13 +35,15 @@ BY_SET = re.compile(r"\b[io]ifname (?:\S+ )?[@$]|\b[io]if @")
 class Barrier(NamedTuple):
     """A chain of somebody's that all forwarded packets pass, and what becomes there of those that nobody names.
 
-    ``names`` are the interfaces that its table names, which may end in ``*``.
+    ``names`` are the interfaces that its table names, which may end in ``*``. ``overtakes``: it comes before our rules
+    in a chain in which these come first.
     """
 
     table: str
     chain: str
     end: str
     names: tuple[str, ...]
+    overtakes: bool = False
 
 
 def fitting_backend() -> str:
@@ -79,6 +83,8 @@ def objections(barriers: Iterable[Barrier], devices: Mapping[str, Iterable[int]]
 
 
 def _remedy(barrier: Barrier, devices: Collection[str]) -> str:
+    if barrier.overtakes:
+        return "put that rule behind the jump to BRIDGEWORK-FORWARD"
     if barrier.table.endswith(" firewalld"):
         options = " ".join(f"--add-interface={device}" for device in devices)
         return f"see to it with: firewall-cmd --permanent --zone=trusted {options} && firewall-cmd --reload"
@@ -98,6 +104,7 @@ def find_barriers(table: str, listing: str) -> Iterator[Barrier]:
         if hook is None:
             continue
         rules = [line.strip() for line in body.split("\n")[1:] if line.strip()]
+        yield from _overtaking(table, chain, rules, FINAL, NAME)
         final = FINAL.fullmatch(rules[-1]) if rules else None
         if hook.group(1) == "drop":
             yield Barrier(table, chain, "has the policy drop", names)
@@ -109,11 +116,23 @@ def find_legacy_barriers(family: str, saved: str) -> Iterator[Barrier]:
     """The chain FORWARD in what iptables-save prints, where it is one."""
     lines = saved.splitlines()
     rules = [line for line in lines if line.startswith("-A FORWARD ")]
-    names = tuple(dict.fromkeys(name.replace("+", "*") for name in re.findall(r" -[io] (\S+)", saved)))
+    names = tuple(dict.fromkeys(name.replace("+", "*") for name in LEGACY_NAME.findall(saved)))
+    yield from _overtaking(f"{family} {LEGACY_FILTER}", "FORWARD", rules, LEGACY_FINAL, LEGACY_NAME)
     if any(line.startswith(":FORWARD DROP") for line in lines):
         yield Barrier(f"{family} {LEGACY_FILTER}", "FORWARD", "has the policy drop", names)
-    elif rules and re.match("-A FORWARD -j (?:DROP|REJECT)", rules[-1]):
+    elif rules and LEGACY_FINAL.fullmatch(rules[-1]):
         yield Barrier(f"{family} {LEGACY_FILTER}", "FORWARD", f'ends in "{rules[-1]}"', names)
+
+
+def _overtaking(
+    table: str, chain: str, rules: list[str], final: re.Pattern[str], name: re.Pattern[str]
+) -> Iterator[Barrier]:
+    """A rule for all packets that came to stand before our jump."""
+    ours = next((number for number, rule in enumerate(rules) if OUR_JUMP.search(rule)), 0)
+    early = next(filter(None, map(final.fullmatch, rules[:ours])), None)
+    if early is not None:
+        names = tuple(dict.fromkeys(each for rule in rules[:ours] for each in name.findall(rule)))
+        yield Barrier(table, chain, f'has "{early.group(1).strip()}" before our rules', names, overtakes=True)
 
 
 def _forward_chains() -> Iterator[list[str]]:
