@@ -34,7 +34,10 @@ options:
       - Another one than before moves all rules of the host over, while flows go on.
       - Rules of an administrator's own come before ours and are never changed in the chain C(BRIDGEWORK-USER) of
         iptables' table filter, or in the chain C(user) of nftables' table C(inet bridgework), where chains and sets
-        called C(user_NAME) are the administrator's too.
+        called C(user_NAME) are the administrator's too, as are chains C(BRIDGEWORK-USER-NAME) of iptables. While there
+        are any, a change to another backend, which would not ask them, is refused.
+      - A host whose iptables becomes of the other kind (C(iptables-nft), C(iptables-legacy)) gets all rules there with
+        the next task, and keeps none in the first, as long as both kinds are installed.
     type: str
     choices: [auto, iptables, nftables]
     default: auto

@@ -14,7 +14,7 @@ from typing import Callable, Generic, TypeVar
 
 from . import _reserved
 from ._conflicts import find_conflicts, find_waiting, left_alone, without_waiting
-from ._errors import BridgeworkError, HostError, KernelError, StateError
+from ._errors import BridgeworkError, HostError, KernelError, StateError, quoted
 from ._facts import Facts
 from ._firewall import AUTO, Firewall
 from ._hostconfig import HOST, UNFINISHED, Address, HostConfig, Link, Namespace, Route, Sysctl
@@ -107,6 +107,8 @@ class _Run:
         state.forget_idle_references()
         used = self._declared.firewall_backend
         state.firewall_backend = self._firewall.choose(self._backend, used) if state.routed_networks() else ""
+        if used and state.firewall_backend not in ("", used):
+            self._firewall.require_no_users_rules(used, state.firewall_backend)
         old = self._render(self._declared)
         wanted = self._render(state) if redeclared(self._declared, state) else old
         items = items_of(outcome)
@@ -131,7 +133,7 @@ class _Run:
             if plan.firewall is not None:
                 self._firewall.require({**old.firewall, **wanted.firewall})  # also for what is to go
             problems = [*left.values(), *(each.problem for each in waiting)]
-            warnings = (*_warnings(items, problems), *self._objections(state))
+            warnings = (*_warnings(items, problems), *_stranded(self._declared, state), *self._objections(state))
             result = Result(self._declared, state, plan, outcome, warnings)
             if check_mode:
                 return result
@@ -273,6 +275,19 @@ class _Run:
 def _warnings(items: Iterable[Item], problems: Iterable[str]) -> tuple[str, ...]:
     own = [item.warning for item in items if item.warning is not None]
     return (*own, *(f"{problem} (it is left as it is)" for problem in problems))
+
+
+def _stranded(before: State, after: State) -> list[str]:
+    """Published ports that led to a container, and lead nowhere as it is on other networks now."""
+    if (before.endpoints, before.networks) == (after.endpoints, after.networks):
+        return []
+    return [
+        f"container {quoted(mapping.container)}: its published port {mapping.shown} leads nowhere now; "
+        "connect the container again, name another network for it, or unpublish it"
+        for key, mapping in after.mappings.items()
+        if key in before.mappings and after.publishing_endpoint(mapping) is None
+        if before.publishing_endpoint(before.mappings[key]) is not None
+    ]
 
 
 def _is_about(items: Iterable[Item], before: State, after: State) -> Callable[[str], bool]:

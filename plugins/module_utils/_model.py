@@ -162,3 +162,8 @@ class PortMapping(NamedTuple):
     @property
     def key(self) -> tuple[str, str, int]:
         return (self.protocol, self.host_ip, self.host_port)
+
+    @property
+    def shown(self) -> str:
+        """As users write where it is published."""
+        return socket_text(self.host_ip, self.host_port, self.protocol)

@@ -65,5 +65,7 @@ def _problems(text: str, found: ipaddress.IPv4Interface | ipaddress.IPv6Interfac
         yield "is an IPv4 address in the form of an IPv6 one", f"write it like {mapped}"
     if found.ip != found.network.network_address:
         yield "has host bits set", f"use {found.network}"
-    if found.network.prefixlen > 0 and (found.ip.is_unspecified or found.ip.is_multicast):
+    if found.ip.is_unspecified and found.network.num_addresses == 1:
+        yield "is no client's address", f"write {found.ip}/0 for everybody"
+    if found.network.prefixlen > 0 and found.ip.is_multicast:
         yield "is no client's address", "leave it out"

@@ -43,7 +43,8 @@ options:
     elements: str
     aliases: [ports]
   publish_all_ports:
-    description: Publish each of O(exposed_ports) on a random port of the host.
+    description:
+      - Publish each of O(exposed_ports) on a random port of the host, but for those that O(published_ports) has already.
     type: bool
     default: false
   exposed_ports:
@@ -113,7 +114,9 @@ options:
         choices: [present, absent]
         default: present
   state:
-    description: V(absent) takes the given ports back, or all of the container's where none is given.
+    description:
+      - V(absent) takes the given ports back, or all of the container's where none is given.
+      - With O(network), of these only those that lead there.
     type: str
     choices: [present, absent]
     default: present

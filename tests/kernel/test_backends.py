@@ -268,3 +268,68 @@ def test_killed_between_the_two_is_brought_to_an_end_by_the_next_run(managed: Ma
             assert used(managed) == [OTHER[backend]]
         assert at > 3 and parsed(outcome)["changed"]
         assert used(managed) == [backend]
+
+
+# The administrator's own rules.
+
+
+@pytest.mark.parametrize(
+    ("backend", "rule", "empty"),
+    [
+        ("iptables", "iptables -A BRIDGEWORK-USER -s 198.18.0.1 -j DROP", "iptables -F BRIDGEWORK-USER"),
+        ("iptables", "ip6tables -A BRIDGEWORK-USER -s 2001:db8::1 -j DROP", "ip6tables -F BRIDGEWORK-USER"),
+        (
+            "nftables",
+            "nft add rule inet bridgework user ip saddr 198.18.0.1 drop",
+            "nft flush chain inet bridgework user",
+        ),
+    ],
+)
+def test_rules_of_the_administrator_are_never_left_behind_unasked(
+    managed: Managed, backend: str, rule: str, empty: str
+) -> None:
+    dual = {**NETWORK, "ipam_config": [*NETWORK["ipam_config"], {"subnet": "fd00:10::/64"}]}
+    managed.container_network(**dual, firewall_backend=backend)
+    managed.sh(rule)
+    refusal = managed.container_network(**dual, firewall_backend=OTHER[backend], fails=True)["msg"]
+    assert refusal.startswith(f'firewall_backend "{OTHER[backend]}": the chain ') and "has rules" in refusal
+    assert used(managed) == [backend]
+    managed.sh(empty)
+    managed.container_network(**dual, firewall_backend=OTHER[backend])
+
+
+# Both kinds of iptables.
+
+
+@pytest.mark.needs_kernel("ip6_tables")
+@pytest.mark.parametrize("kinds", [("nft", "legacy"), ("legacy", "nft")], ids=" to ".join)
+@pytest.mark.parametrize("then", ["goes on", "is taken back", "changes the backend"])
+def test_host_whose_iptables_becomes_the_other_kind_keeps_nothing_of_the_first(
+    lab: Lab, managed: Managed, kinds: tuple[str, str], then: str
+) -> None:
+    dual = {**NETWORK, "ipam_config": [*NETWORK["ipam_config"], {"subnet": "fd00:10::/64"}]}
+    managed.sh("cp -a /etc/alternatives /run/alternatives; mount --bind /run/alternatives /etc/alternatives")
+    turn(managed, kinds[0])
+    managed.container_network(**dual, firewall_backend="iptables")
+    port = {"container": "mate", "published_ports": ["8000:8080"]}
+    managed.port_mapping(**port)
+    managed.host.serve("tcp", 8080, netns="mate")
+    assert lab.peer.ask("tcp", HOST, 8000)
+    turn(managed, kinds[1])
+    if then == "goes on":
+        assert managed.port_mapping(**port)["changed"]
+    elif then == "is taken back":
+        managed.port_mapping(**port, state="absent")
+    else:
+        managed.port_mapping(**port, firewall_backend="nftables")
+    assert (lab.peer.ask("tcp", HOST, 8000) is not None) == (then != "is taken back")
+    saved = managed.sh(f"iptables-{kinds[0]}-save; ip6tables-{kinds[0]}-save")
+    assert "BRIDGEWORK" not in saved
+
+
+def turn(managed: Managed, kind: str) -> None:
+    """The commands of iptables are of that kind, as update-alternatives has it."""
+    for family in ("iptables", "ip6tables"):
+        for tool in ("", "-save", "-restore"):
+            managed.sh(f"ln -sfn /usr/sbin/{family}-{kind}{tool} /etc/alternatives/{family}{tool}")
+    assert {"nft": "nf_tables"}.get(kind, kind) in managed.sh("iptables -V; ip6tables -V")

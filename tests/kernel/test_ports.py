@@ -430,3 +430,17 @@ def test_mapping_goes_with_its_container(lab: Lab, web: Managed) -> None:
     serve_names(web, 8080)
     assert answering(lab.peer, 8000) == [None], "nor does it come back with the name"
     web.port_mapping(container="mate", published_ports=["8000:8080"])
+
+
+def test_port_whose_container_leaves_its_network_is_said_to_lead_nowhere(lab: Lab, web: Managed) -> None:
+    web.container_network(name="back", connected=["web"], appends=True)
+    port = {"container": "web", "published_ports": ["8000:8080"]}
+    web.port_mapping(**port, network="back")
+    left = web.container_network(name="back", endpoints=[{"container": "web", "state": "absent"}])
+    (warning,) = warnings_of(left)
+    assert 'container "web": its published port 0.0.0.0:8000/tcp leads nowhere now' in warning
+    (warning,) = warnings_of(web.port_mapping(**port))
+    assert '"0.0.0.0:8000/tcp" leads nowhere, as the container is not on the network "back"' in warning
+    assert not warnings_of(web.port_mapping(**port, network="front"))
+    serve_names(web, 8080)
+    assert answering(lab.peer, 8000) == ["8080"]

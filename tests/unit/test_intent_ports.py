@@ -123,6 +123,11 @@ class TestPublishing:
         host.publish("web", publish_all_ports=True, exposed_ports=["80", "53/udp", "7000-7001"])
         assert host.state == before
 
+    def test_exposed_port_that_is_published_already_gets_no_random_one(self, host: Declaration) -> None:
+        host.publish("web", "8000:80", publish_all_ports=True, exposed_ports=["80", "53/udp"])
+        assert {text.rpartition(":")[2] for text in host.ports("web")} == {"80/tcp", "53/udp"}
+        assert len(host.ports("web")) == 2
+
     def test_exposed_ports_alone_publish_nothing(self, host: Declaration) -> None:
         host.publish("web", "8000:80", exposed_ports=["443"])
         assert host.ports("web") == {"0.0.0.0:8000:80/tcp"}
@@ -300,6 +305,51 @@ class TestRemoval:
         host.publish("web", "80", "8000:80")
         host.publish("web", "80", state="absent")
         assert host.ports("web") == {"0.0.0.0:8000:80/tcp"}
+
+    def test_name_of_a_network_bounds_what_is_taken_back(self, host: Declaration) -> None:
+        host.network("red", subnet="192.168.20.0/24", connected=["web"])
+        host.publish("web", "8000:80")
+        host.publish("web", "8001:80", network="red")
+        host.publish("web", network="nonet", state="absent")
+        assert host.ports("web") == {"0.0.0.0:8000:80/tcp", "0.0.0.0:8001:80/tcp"}
+        host.publish("web", network="blue", state="absent")
+        assert host.ports("web") == {"0.0.0.0:8001:80/tcp"}
+        host.publish("web", network="red", state="absent")
+        assert host.ports("web") == set()
+
+    @pytest.mark.parametrize(
+        ("params", "said"),
+        [
+            (
+                {"exposed_ports": ["80"]},
+                'exposed_ports "80" does not say which ports are to be taken back; set publish',
+            ),
+            ({"allowed_sources": ["192.0.2.7"]}, 'allowed_sources "192.0.2.7" does not say which ports'),
+            ({"exclusive": True}, 'exclusive "true" does not say which ports are to be taken back; leave it out'),
+        ],
+    )
+    def test_what_does_not_say_which_ports_takes_back_none(
+        self, host: Declaration, params: dict[str, Any], said: str
+    ) -> None:
+        host.publish("web", "8000:80")
+        with pytest.raises(InvalidInput, match=said):
+            host.publish("web", state="absent", **params)
+
+    @pytest.mark.parametrize("unwanted", [["8000:80"], []])
+    def test_port_that_is_wanted_and_unwanted_is_refused(self, host: Declaration, unwanted: list[str]) -> None:
+        wanted = {"container": "web", "published_ports": ["8001:81", "8000:80"] if unwanted else ["8000:80"]}
+        with refused(
+            'port mapping of "web": mappings "80/tcp" is listed both present and absent; leave one of the two out'
+        ):
+            host.mappings(wanted, {"container": "web", "published_ports": unwanted, "state": "absent"})
+
+    def test_other_ports_of_a_container_may_go_in_the_same_task(self, host: Declaration) -> None:
+        host.publish("web", "8000:80")
+        host.mappings(
+            {"container": "web", "published_ports": ["8001:81"]},
+            {"container": "web", "published_ports": ["8000:80"], "state": "absent"},
+        )
+        assert host.ports("web") == {"0.0.0.0:8001:81/tcp"}
 
     def test_unknown_container_publishes_nothing_as_it_is(self, host: Declaration) -> None:
         assert host.publish("lost", "8000:80", state="absent") == [Item("container", "lost", "absent")]
@@ -775,7 +825,7 @@ class TestSources:
         ("fe80::1%eth0", "names an interface; leave that out: a port is published on all of them"),
         ("::ffff:10.0.0.1", "is an IPv4 address in the form of an IPv6 one; write it like 10.0.0.1"),
         ("224.0.0.0/4", "is no client's address; leave it out"),
-        ("0.0.0.0", "is no client's address; leave it out"),
+        ("0.0.0.0", "is no client's address; write 0.0.0.0/0 for everybody"),
     ],
 )
 def test_bad_source_is_refused(dual: Declaration, text: str, problem: str) -> None:

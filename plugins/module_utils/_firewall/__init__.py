@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Mapping
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Callable, Protocol
 
+from .._errors import HostError, quoted
 from .._hostconfig import FirewallLines
 from .memory import Generation, Memory, read_generation
 from .tools import version_mark
@@ -52,6 +53,7 @@ class Part(Protocol):
 class Backend(Part, Protocol):
     """One dialect of the firewall."""
 
+    users_chain: str  # where the administrator's own rules are, in words
     stands_before: Collection[tuple[str, str]]  # tables and chains of others in which its rules come first
 
     def render(self, rulesets: Iterable[Ruleset]) -> FirewallLines:
@@ -59,6 +61,9 @@ class Backend(Part, Protocol):
 
     def published(self, lines: FirewallLines) -> frozenset[PortRule]:
         """The ports that these lines publish. Pure."""
+
+    def has_users_rules(self) -> bool:
+        """Whether the host holds rules of the administrator's in the place that the backend has for them."""
 
 
 class Firewall:
@@ -100,6 +105,15 @@ class Firewall:
     def require(self, lines: FirewallLines) -> None:
         for part in self._parts:
             part.require(_of(part, lines))
+
+    def require_no_users_rules(self, old: str, new: str) -> None:
+        """Raise HostError where a change of backends would leave rules of the administrator's that nobody asks."""
+        before, after = self._backends[old], self._backends[new]
+        if before.has_users_rules():
+            raise HostError(
+                f"firewall_backend {quoted(new)}: {before.users_chain} has rules, which would no longer be asked; "
+                f"move them to {after.users_chain}, and run the task again"
+            )
 
     def render(self, name: str, rulesets: Iterable[Ruleset], identities: Iterable[Identity]) -> FirewallLines:
         """The lines of the backend with that name, and of the guard; without a name there is nothing to guard."""

@@ -12,13 +12,15 @@ import os
 import re
 import subprocess
 from collections.abc import Collection, Iterable
+from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 
 from .._errors import HostError, KernelError
 from .._hostconfig import FirewallLines
 from . import iptables_chains
 from .iptables_chains import FAMILIES, IPV4, Family
-from .iptables_text import parse, transaction, with_user_chain
+from .iptables_text import USER, parse, transaction, with_user_chain
 from .neighbours import LEGACY_FILTER
 from .ruleset import PortRule, Ruleset
 from .tools import find
@@ -27,11 +29,20 @@ LOCK_SECONDS = 10  # how long to wait for another program's hold on the xtables 
 # What libxtables/xtables.c says of an extension that the kernel lacks, and of one that it lacks itself.
 LACKING = re.compile(r"Extension (\S+) revision \d+ not supported|Couldn't load (?:match|target) `([^']+)'")
 LINE = re.compile(r"\bline:? (\d+)")
+# The families in the hands of each of the two kinds of iptables, whichever the host's commands are of.
+OTHERS = {
+    kind: tuple(replace(family, name=f"{family.name}-{kind}", tools=f"{family.tools}-{kind}") for family in FAMILIES)
+    for kind in ("legacy", "nft")
+}
+EVERY = (*FAMILIES, *OTHERS["legacy"], *OTHERS["nft"])
+OLDER_NAMES = {4: "/proc/net/ip_tables_names", 6: "/proc/net/ip6_tables_names"}
 ELSE = ", or set firewall_backend to nftables"
 
 
 class Iptables:
     """The backend for iptables, whichever of its two kinds the host's commands are."""
+
+    users_chain = f"the chain {USER} of iptables"
 
     def __init__(self) -> None:
         self._is_legacy = False  # as far as the commands have said
@@ -43,7 +54,7 @@ class Iptables:
         return frozenset((f"{family.name} {table}", "FORWARD") for family in FAMILIES)
 
     def owns(self, place: str) -> bool:
-        return any(family.owns(place) for family in FAMILIES)
+        return any(family.owns(place) for family in EVERY)
 
     def require(self, lines: FirewallLines) -> None:
         for family in FAMILIES:
@@ -65,9 +76,25 @@ class Iptables:
             is_in_use = places is None or family is IPV4 or any(map(family.owns, places))
             if path is not None and is_in_use:
                 saved = _run([path], "")
-                self._is_legacy |= saved.startswith("#") and "(nf_tables)" not in saved.partition("\n")[0]
+                self._is_legacy |= saved.startswith("#") and not _is_of_nf_tables(saved)
                 found.update(parse(family.name, saved))
+        return {**found, **self._left_behind()}
+
+    def _left_behind(self) -> FirewallLines:
+        """Ours of the kind that the host's commands were of before they were of another."""
+        found: dict[str, tuple[str, ...]] = {}
+        kind = "legacy" if self._is_nft() else "nft"
+        for family in OTHERS[kind]:
+            path = find(family.save)
+            if path is not None and (kind == "nft" or _has_older_tables(family)):
+                saved = _run([path], "")
+                if _is_of_nf_tables(saved) == (kind == "nft"):
+                    found.update(parse(family.name, saved))
         return found
+
+    def has_users_rules(self) -> bool:
+        found = (_save_filter(family) for family in FAMILIES if find(family.save) is not None)
+        return any(line.startswith(f"-A {USER} ") for saved in found for line in saved.split("\n"))
 
     def published(self, lines: FirewallLines) -> frozenset[PortRule]:
         return frozenset().union(*(iptables_chains.published(family, _of(family, lines)) for family in FAMILIES))
@@ -80,7 +107,7 @@ class Iptables:
 
     def apply(self, wanted: FirewallLines, present: FirewallLines) -> int | None:
         scripts = []
-        for family in FAMILIES:
+        for family in EVERY:
             after, before = _of(family, wanted), _of(family, present)
             if after != before:
                 _require(family)
@@ -93,7 +120,19 @@ class Iptables:
         for command, script in scripts:
             _run(command, script)
         # A transaction a table.
-        return sum(script.count("\nCOMMIT\n") for _command, script in scripts) if self._is_nft() else None
+        is_counted = self._is_nft() and not any(other.owns(place) for other in OTHERS["legacy"] for place in present)
+        return sum(script.count("\nCOMMIT\n") for _command, script in scripts) if is_counted else None
+
+
+def _is_of_nf_tables(saved: str) -> bool:
+    """Whether that is what iptables-save prints of the newer kind."""
+    return "(nf_tables)" in saved.partition("\n")[0]
+
+
+def _has_older_tables(family: Family) -> bool:
+    with suppress(OSError), open(OLDER_NAMES[family.version], encoding="ascii") as file:
+        return bool(file.read().strip())
+    return False
 
 
 def _of(family: Family, lines: FirewallLines) -> FirewallLines:

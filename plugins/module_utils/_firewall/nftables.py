@@ -72,6 +72,7 @@ Rulesets = Mapping[Family, Ruleset]
 class Nftables:
     """The backend for nftables."""
 
+    users_chain = f"the chain user of the nftables table {TABLE}"
     stands_before = ()
 
     def __init__(self) -> None:
@@ -101,6 +102,9 @@ class Nftables:
         if f"{TABLE} prerouting" not in lines or f"{TABLE} output" not in lines:
             return frozenset()
         return frozenset(port for family in FAMILIES.values() for port in _published(family, lines))
+
+    def has_users_rules(self) -> bool:
+        return f"{TABLE} user" in nft.read(TABLE)
 
     def apply(self, wanted: FirewallLines, present: FirewallLines) -> int:
         try:

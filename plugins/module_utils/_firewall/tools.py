@@ -34,7 +34,7 @@ def run(command: list[str], script: str = "") -> subprocess.CompletedProcess[str
 
 
 def version_mark() -> str:
-    """What changes with the installed version of nft."""
-    path = find("nft")
-    found = os.stat(path) if path is not None else None
-    return f"{path} {found.st_size} {found.st_mtime_ns}" if found is not None else ""
+    """What changes with the installed versions of nft and iptables, and with the kind that iptables is of."""
+    paths = [os.path.realpath(path) for path in map(find, ("nft", "iptables-save", "ip6tables-save")) if path]
+    found = [(path, os.stat(path)) for path in paths if os.path.exists(path)]
+    return " ".join(f"{path} {each.st_size} {each.st_mtime_ns}" for path, each in found)

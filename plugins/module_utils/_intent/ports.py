@@ -55,9 +55,13 @@ class MappingSpec:
                     "is set without exposed_ports",
                     "list the container's ports there",
                 )
-            ports += exposed
+            # As with Docker, one that is published on a given port gets no random one as well.
+            given = {(port.protocol, port.container_port) for port in ports}
+            ports += [port for port in exposed if (port.protocol, port.container_port) not in given]
         state = params.get("state") or "present"
         exclusive = bool(params.get("exclusive"))
+        if state == "absent" and not ports:
+            _refuse_vague(subject, params)
         if not ports and state == "present" and not exclusive:
             raise InvalidInput(
                 subject, "", "", "no port is given", "set published_ports, or publish_all_ports with exposed_ports"
@@ -75,6 +79,32 @@ class MappingSpec:
         )
 
 
+def _refuse_vague(subject: str, params: Mapping[str, Any]) -> None:
+    """What looks as if it said which ports are to be taken back, and doesn't."""
+    for option, remedy in (
+        ("exposed_ports", "set publish_all_ports too"),
+        ("allowed_sources", "leave it out"),
+        ("exclusive", "leave it out"),
+    ):
+        if params.get(option):
+            value = params[option]
+            shown = ",".join(map(str, value)) if isinstance(value, list) else str(value).lower()
+            problem = "does not say which ports are to be taken back"
+            raise InvalidInput(subject, option, shown, problem, f"{remedy}, or list them in published_ports")
+
+
+def _refuse_contradictions(specs: Sequence[MappingSpec]) -> None:
+    """The same port of a container can't be wanted and unwanted."""
+    for unwanted in (spec for spec in specs if spec.state == "absent"):
+        for wanted in (spec for spec in specs if spec.state == "present" and spec.container == unwanted.container):
+            both = [port for port in wanted.ports if port in unwanted.ports] or [*wanted.ports][: not unwanted.ports]
+            if both and unwanted.network in (None, wanted.network):
+                port = f"{both[0].container_port}/{both[0].protocol}"
+                raise InvalidInput(
+                    wanted.subject, "mappings", port, "is listed both present and absent", "leave one of the two out"
+                )
+
+
 @dataclass(frozen=True)
 class _Wish:
     """A port of a task, the host's addresses that it is to be published on, and what serves it there already."""
@@ -87,6 +117,7 @@ class _Wish:
 
 def apply_mappings(state: State, facts: Facts, specs: Sequence[MappingSpec]) -> list[Item]:
     """The containers' ports are published as the specs say."""
+    _refuse_contradictions(specs)
     facts.look_up(spec.container for spec in specs)
     host = HostPorts(state, facts)
     # What goes makes room for what comes.
@@ -304,9 +335,24 @@ def _overheard(facts: Facts, host: HostPorts, wishes: Iterable[_Wish]) -> dict[s
 def _warning(state: State, facts: Facts, spec: MappingSpec, overheard: Mapping[str, Sequence[str]]) -> str | None:
     found = [_assumption(state, facts, spec), *_strange_addresses(facts, spec), *_closed(spec)]
     overheard_here = overheard.get(spec.container, ()) if spec.state == "present" else ()
+    if spec.state == "present" and not found[0]:
+        found += _leading_nowhere(state, spec)
     if overheard_here:
         found.append(f"{spec.subject}: {listed(overheard_here)}; stop that, or publish another port")
     return "; ".join(filter(None, found)) or None
+
+
+def _leading_nowhere(state: State, spec: MappingSpec) -> list[str]:
+    """Ports whose container has left the network that they lead to; a container's are about few networks."""
+    ways: dict[tuple[int, str | None], str] = {}
+    for mapping in state.mappings_of(spec.container):
+        ways.setdefault((version_of(mapping.host_ip), mapping.network), mapping.shown)
+    return [
+        f"{spec.subject}: published_ports {quoted(shown)} leads nowhere, as the container is not on the network "
+        f"{quoted(network)} with IPv{version}; connect it there, name another network, or unpublish it"
+        for (version, network), shown in ways.items()
+        if network is not None and state.way_in(spec.container, version, network) is None
+    ]
 
 
 def _way_out(host: HostPorts, wish: _Wish, host_ip: str, host_port: int) -> str:
@@ -434,8 +480,8 @@ def _where(reachable: Sequence[Endpoint], endpoints: Sequence[Endpoint]) -> str:
 
 
 def _unpublish(state: State, spec: MappingSpec) -> None:
-    """Without ports, everything that the container publishes."""
-    mappings = state.mappings_of(spec.container)
+    """Without ports, everything that the container publishes; on a network, where one is named."""
+    mappings = [each for each in state.mappings_of(spec.container) if _is_on(state, each, spec.network)]
     if spec.ports:
         published = _Published(mappings)
         everywhere = {*WILDCARDS, *_everywhere(state, spec)}
@@ -446,3 +492,11 @@ def _unpublish(state: State, spec: MappingSpec) -> None:
         ]
     for mapping in mappings:
         del state.mappings[mapping.key]
+
+
+def _is_on(state: State, mapping: PortMapping, network: str | None) -> bool:
+    """Whether a mapping is meant by the name of a network: that which it is bound to, or leads to."""
+    if network in (None, mapping.network):
+        return True
+    endpoint = state.publishing_endpoint(mapping) if mapping.network is None else None
+    return endpoint is not None and endpoint.network == network
