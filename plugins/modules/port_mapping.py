@@ -44,7 +44,8 @@ options:
     aliases: [ports]
   publish_all_ports:
     description:
-      - Publish each of O(exposed_ports) on a random port of the host, but for those that O(published_ports) has already.
+      - Publish each of O(exposed_ports) on a random port of the host.
+      - Those that O(published_ports) has already get no other one.
     type: bool
     default: false
   exposed_ports:

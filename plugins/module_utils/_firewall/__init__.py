@@ -128,7 +128,7 @@ class Firewall:
         expected of from others; without it, they are read.
         """
         self._generation = read_generation()
-        self._recalled = declared and f"{declared} {_code()}"
+        self._recalled = declared and f"{declared} {_code()} {_commands()}"
         self._barriers = self._recall(self._recalled)
         if self._barriers is not None:
             return expected
@@ -173,7 +173,7 @@ class Firewall:
 
     def remember(self, declared: str) -> None:
         """The host holds the lines of that state, if nobody else was at work."""
-        now = declared and f"{declared} {_code()}"
+        now = declared and f"{declared} {_code()} {_commands()}"
         if self._barriers is None or not now or now == self._recalled:
             return
         if self._generation is not None and read_generation() == self._generation:
@@ -196,15 +196,20 @@ class Firewall:
 
 @cache
 def _code() -> str:
-    """What tells the code that makes lines from other versions of it; the guard's depend on nft's version too."""
+    """What tells the code that makes lines from other versions of it."""
     import hashlib
     import pkgutil
 
-    digest = hashlib.sha256(version_mark().encode())
+    digest = hashlib.sha256()
     for package, names in MAKERS.items():
         for name in names:
             digest.update(pkgutil.get_data(package, name) or b"")
     return digest.hexdigest()
+
+
+def _commands() -> str:
+    """The lines of the guard depend on the version of nft; where others are, on the kind of iptables."""
+    return version_mark(("nft", "iptables-save", "ip6tables-save"))
 
 
 def _of(part: Part, lines: FirewallLines) -> FirewallLines:

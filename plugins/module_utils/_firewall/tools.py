@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections.abc import Iterable
 
 
 def search_path() -> str:
@@ -33,8 +34,8 @@ def run(command: list[str], script: str = "") -> subprocess.CompletedProcess[str
     )
 
 
-def version_mark() -> str:
-    """What changes with the installed versions of nft and iptables, and with the kind that iptables is of."""
-    paths = [os.path.realpath(path) for path in map(find, ("nft", "iptables-save", "ip6tables-save")) if path]
+def version_mark(commands: Iterable[str]) -> str:
+    """What changes with the installed versions of these, and with what alternatives their names lead to."""
+    paths = [os.path.realpath(path) for path in map(find, commands) if path]
     found = [(path, os.stat(path)) for path in paths if os.path.exists(path)]
     return " ".join(f"{path} {each.st_size} {each.st_mtime_ns}" for path, each in found)
