@@ -140,7 +140,8 @@ def test_chains_that_the_administrator_leads_to_are_the_administrators(host: Man
 
 
 def test_rules_in_nftables_may_be_of_any_shape(managed: Managed) -> None:
-    managed.container_network(**NETWORK, firewall_backend="nftables")
+    managed.backend = "nftables"
+    managed.container_network(**NETWORK)
     managed.sh("nft 'add rule inet bridgework user ip saddr 203.0.113.0/24 jump { tcp dport 22 drop; accept; }'")
     managed.sh("""nft 'add rule inet bridgework user ip saddr 203.0.113.9 drop comment "of { others }"'""")
     before = managed.sh("nft list chain inet bridgework user")
