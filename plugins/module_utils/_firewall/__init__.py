@@ -128,7 +128,7 @@ class Firewall:
         expected of from others; without it, they are read.
         """
         self._generation = read_generation()
-        self._recalled = declared and f"{declared} {_code()} {_commands()}"
+        self._recalled = _identity(declared)
         self._barriers = self._recall(self._recalled)
         if self._barriers is not None:
             return expected
@@ -173,7 +173,7 @@ class Firewall:
 
     def remember(self, declared: str) -> None:
         """The host holds the lines of that state, if nobody else was at work."""
-        now = declared and f"{declared} {_code()} {_commands()}"
+        now = _identity(declared)
         if self._barriers is None or not now or now == self._recalled:
             return
         if self._generation is not None and read_generation() == self._generation:
@@ -205,6 +205,11 @@ def _code() -> str:
         for name in names:
             digest.update(pkgutil.get_data(package, name) or b"")
     return digest.hexdigest()
+
+
+def _identity(declared: str) -> str:
+    """What tells lines from those of another state, or of other code or commands; nothing where no state is told."""
+    return declared and f"{declared} {_code()} {_commands()}"
 
 
 def _commands() -> str:

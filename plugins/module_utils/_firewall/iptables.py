@@ -23,7 +23,7 @@ from .iptables_chains import FAMILIES, IPV4, Family
 from .iptables_text import USER, parse, transaction, with_user_chain
 from .neighbours import LEGACY_FILTER
 from .ruleset import PortRule, Ruleset
-from .tools import find
+from .tools import find, older_tables, run
 
 LOCK_SECONDS = 10  # how long to wait for another program's hold on the xtables lock
 # What libxtables/xtables.c says of an extension that the kernel lacks, and of one that it lacks itself.
@@ -36,7 +36,6 @@ OTHERS = {
     for kind in ("legacy", "nft")
 }
 EVERY = (*FAMILIES, *OTHERS["legacy"], *OTHERS["nft"])
-OLDER_NAMES = {4: "/proc/net/ip_tables_names", 6: "/proc/net/ip6_tables_names"}
 ELSE = ", or set firewall_backend to nftables"
 
 
@@ -85,9 +84,9 @@ class Iptables:
         """Ours of the kind that the host's commands were of before they were of another."""
         found: dict[str, tuple[str, ...]] = {}
         kind = "legacy" if self._is_nft() else "nft"
-        for family in OTHERS[kind]:
+        for plain, family in zip(FAMILIES, OTHERS[kind]):
             path = find(family.save)
-            if path is not None and (kind == "nft" or _has_older_tables(family)):
+            if path is not None and (kind == "nft" or older_tables(plain.name)):
                 with suppress(KernelError):  # the host gets along without that command
                     saved = _run([path], "")
                     if _is_of_nf_tables(saved) == (kind == "nft"):
@@ -131,12 +130,6 @@ def _is_of_nf_tables(saved: str) -> bool:
     return all("(nf_tables)" in line for line in HEADER.findall(saved))
 
 
-def _has_older_tables(family: Family) -> bool:
-    with suppress(OSError), open(OLDER_NAMES[family.version], encoding="ascii") as file:
-        return bool(file.read().strip())
-    return False
-
-
 def _of(family: Family, lines: FirewallLines) -> FirewallLines:
     return {place: texts for place, texts in lines.items() if family.owns(place)}
 
@@ -152,10 +145,7 @@ def _require(family: Family) -> None:
 
 
 def _run(command: list[str], script: str) -> str:
-    # Comments of foreign rules are bytes of any kind.
-    result = subprocess.run(
-        command, input=script, capture_output=True, encoding="utf-8", errors="surrogateescape", check=False
-    )
+    result = run(command, script)
     if result.returncode != 0:
         raise KernelError(f"{os.path.basename(command[0])}{_complaint(result, script)}")
     return result.stdout

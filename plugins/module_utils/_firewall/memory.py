@@ -16,9 +16,9 @@ import struct
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-PATH = "/run/bridgework/firewall"
+from .tools import OLDER_TABLES
 
-OLDER = ("/proc/net/ip_tables_names", "/proc/net/ip6_tables_names")
+PATH = "/run/bridgework/firewall"
 
 NETLINK_NETFILTER = 12
 GET_GENERATION, NEW_GENERATION = 10 << 8 | 16, 10 << 8 | 15  # NFNL_SUBSYS_NFTABLES and the message's number
@@ -102,7 +102,7 @@ def _place(link: socket.socket) -> str:
 
 
 def _older_tables() -> str:
-    if not any(map(os.path.exists, OLDER)):  # as on most hosts
+    if not any(map(os.path.exists, OLDER_TABLES.values())):  # as on most hosts
         return ""
     from .._kernel.xtables import read_fingerprint
 

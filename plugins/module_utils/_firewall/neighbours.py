@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import suppress
 from typing import NamedTuple
 
 from . import nft
-from .tools import find, run
+from .tools import find, older_tables, run
 
 FAMILIES = {"ip": {4}, "ip6": {6}, "inet": {4, 6}}
 OURS = "bridgework"
@@ -23,10 +22,10 @@ FINAL = re.compile(r"(?:counter (?:packets \d+ bytes \d+ )?)?((?:drop|reject\b[^
 LEGACY_FINAL = re.compile(r"-A FORWARD -j ((?:DROP|REJECT)\b.*)")
 LEGACY_NAME = re.compile(r" -[io] (\S+)")
 OUR_JUMP = re.compile(r"(?:jump|-j) BRIDGEWORK-\S+")
-# Of the older kind of iptables, which nft knows nothing of: the tables that there are, and what prints them.
+# What prints the tables of the older kind of iptables, which nft knows nothing of.
 LEGACY = {
-    "ip": ("/proc/net/ip_tables_names", ("iptables-legacy-save", "iptables-save")),
-    "ip6": ("/proc/net/ip6_tables_names", ("ip6tables-legacy-save", "ip6tables-save")),
+    "ip": ("iptables-legacy-save", "iptables-save"),
+    "ip6": ("ip6tables-legacy-save", "ip6tables-save"),
 }
 NAME = re.compile(r'"([^"]*)"')
 BY_SET = re.compile(r"\b[io]ifname (?:\S+ )?[@$]|\b[io]if @")
@@ -154,11 +153,10 @@ def is_in_use(chain: list[str]) -> bool:
 
 def _legacy_filter(family: str) -> str:
     """The table filter of the older kind of iptables; nothing where there is none."""
-    names, commands = LEGACY[family]
-    with suppress(OSError), open(names, encoding="ascii") as file:
-        if "filter" in file.read().split():
-            return run([next(filter(find, commands), commands[-1]), "-t", "filter"]).stdout
-    return ""
+    if "filter" not in older_tables(family):
+        return ""
+    commands = LEGACY[family]
+    return run([next(filter(find, commands), commands[-1]), "-t", "filter"]).stdout
 
 
 def _foreign_tables(listing: str) -> Iterator[tuple[str, list[str]]]:

@@ -8,6 +8,10 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterable
+from contextlib import suppress
+
+# Of the kernel's x_tables: what tables there are.
+OLDER_TABLES = {"ip": "/proc/net/ip_tables_names", "ip6": "/proc/net/ip6_tables_names"}
 
 
 def search_path() -> str:
@@ -32,6 +36,13 @@ def run(command: list[str], script: str = "") -> subprocess.CompletedProcess[str
         env={**os.environ, "PATH": search_path(), "LC_ALL": "C"},
         check=False,
     )
+
+
+def older_tables(family: str) -> list[str]:
+    """The tables that the older of the two kinds has in a family (ip or ip6); looking makes none."""
+    with suppress(OSError), open(OLDER_TABLES[family], encoding="ascii") as file:
+        return file.read().split()
+    return []
 
 
 def version_mark(commands: Iterable[str]) -> str:
