@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: Bridgework contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Who has which port of the host: our mappings, and the host's own listening sockets."""
+"""Who has which port of the host: our mappings, containers in mode host, and the host's own listening sockets."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
 from ._facts import Facts, Listener
-from ._model import UNSPECIFIED, WILDCARDS, PortMapping, socket_text, version_of
+from ._model import UNSPECIFIED, WILDCARDS, HostPort, PortMapping, socket_text, version_of
 from ._state import State, port_place
 
 
@@ -23,27 +23,58 @@ class HostPorts:
     def is_free(self, protocol: str, host_ips: Iterable[str], port: int) -> bool:
         """Whether nobody keeps the port from being published on the addresses."""
         return not any(
-            self.mapping_on(protocol, host_ip, port) or self.listener_on(protocol, host_ip, port)
+            self.mapping_on(protocol, host_ip, port)
+            or self.claim_on(protocol, host_ip, port)
+            or self.listener_on(protocol, host_ip, port)
             for host_ip in host_ips
         )
 
     def clash(self, protocol: str, host_ips: Iterable[str], port: int) -> tuple[str, str] | None:
         """The address that the port is taken on, and by whom, in words; None where it is free."""
         for host_ip in host_ips:
-            mapping = self.mapping_on(protocol, host_ip, port)
-            if mapping is not None:
-                where = f"{socket_text(mapping.host_ip, port)} leads to its port {mapping.container_port}"
-                return host_ip, f'container "{mapping.container}" ({where})'
-            listener = self.listener_on(protocol, host_ip, port)
-            if listener is not None:
-                return host_ip, self._facts.holder_of(listener)
+            found = self._declared(protocol, host_ip, port) or self._listening_there(protocol, host_ip, port)
+            if found is not None:
+                return host_ip, found
         return None
+
+    def declared_on(self, port: HostPort, claimant: str) -> str | None:
+        """Who else than the claimant is declared to have the port, in words: a mapping, or a container in mode host."""
+        found = (self._declared(port.protocol, host_ip, port.port, claimant) for host_ip in port.host_ips)
+        return next(filter(None, found), None)
+
+    def listening_on(self, port: HostPort) -> str | None:
+        """The process that listens on the port now, in words."""
+        found = (self._listening_there(port.protocol, host_ip, port.port) for host_ip in port.host_ips)
+        return next(filter(None, found), None)
+
+    def _declared(self, protocol: str, host_ip: str, port: int, claimant: str | None = None) -> str | None:
+        mapping = self.mapping_on(protocol, host_ip, port)
+        if mapping is not None:
+            where = f"{socket_text(mapping.host_ip, port)} leads to its port {mapping.container_port}"
+            return f'container "{mapping.container}" ({where})'
+        claimed = self.claim_on(protocol, host_ip, port, claimant)
+        return None if claimed is None else f'container "{claimed[0]}" (mode host, its port {claimed[1].shown})'
+
+    def _listening_there(self, protocol: str, host_ip: str, port: int) -> str | None:
+        listener = self.listener_on(protocol, host_ip, port)
+        return None if listener is None else self._facts.holder_of(listener)
 
     def mapping_on(self, protocol: str, host_ip: str, port: int) -> PortMapping | None:
         """The mapping that excludes another one there."""
         for mapping in self._state.mappings.at(port_place(protocol, port)):
             if _share_an_address(mapping.host_ip, host_ip):
                 return mapping
+        return None
+
+    def claim_on(
+        self, protocol: str, host_ip: str, port: int, claimant: str | None = None
+    ) -> tuple[str, HostPort] | None:
+        """The container in mode host, other than the claimant, that is declared to listen there, and its port."""
+        for container in self._state.containers.at(port_place(protocol, port)):
+            for each in container.ports if container.name != claimant else ():
+                is_it = (each.protocol, each.port) == (protocol, port)
+                if is_it and any(_share_an_address(one, host_ip) for one in each.host_ips):
+                    return container.name, each
         return None
 
     def listener_on(self, protocol: str, host_ip: str, port: int) -> Listener | None:

@@ -123,6 +123,7 @@ def container(state: State, name: str) -> dict[str, Any] | None:
             for endpoint in state.endpoints_of(name)
         },
         "ports": ports(state, name),
+        "host_ports": [each.shown for each in found.ports],
     }
 
 

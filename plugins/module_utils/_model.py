@@ -93,11 +93,29 @@ class Network:
         return [version for version in FAMILIES if self.blocks(version)]
 
 
+class HostPort(NamedTuple):
+    """A port of the host that a container in mode host listens on; on every address where ``host_ip`` is empty."""
+
+    protocol: str
+    host_ip: str
+    port: int
+
+    @property
+    def host_ips(self) -> tuple[str, ...]:
+        return (self.host_ip,) if self.host_ip else WILDCARDS
+
+    @property
+    def shown(self) -> str:
+        """As users write it."""
+        return socket_text(self.host_ip, self.port, self.protocol) if self.host_ip else f"{self.port}/{self.protocol}"
+
+
 @dataclass(frozen=True)
 class Container:
     """Something that owns a network namespace, reached at ``/run/netns/NAME``, unless its name is a reference.
 
     ``anchor`` tells the process that an ID led to, in the namespace that it had, from others that the ID comes to.
+    ``ports`` are those of the host that it listens on, in mode host.
     """
 
     id: str
@@ -108,6 +126,7 @@ class Container:
     labels: Mapping[str, str] = field(default_factory=dict)
     sysctls: Mapping[str, str] = field(default_factory=dict)
     anchor: str | None = None
+    ports: tuple[HostPort, ...] = ()
 
     @property
     def owns_namespace(self) -> bool:

@@ -14,13 +14,15 @@ from dataclasses import dataclass
 
 from . import _validate
 from ._errors import InvalidInput, quoted
-from ._model import PROTOCOLS
+from ._model import PROTOCOLS, WILDCARDS, HostPort
 
 PORTS = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9}))?", re.ASCII)
 SYNTAX = (
     'write it like "8080", "8000:8080", "192.0.2.7::8080", "192.0.2.7:8000:8080", "[2001:db8::7]:53:53/udp" or '
     '"7000-7010:7000-7010/sctp"'
 )
+
+LISTENING_SYNTAX = 'write it like "8080", "53/udp", "192.0.2.7:53/udp", "[2001:db8::7]:53/udp" or "7000-7010"'
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,19 @@ def parse_exposed(subject: str, texts: Iterable[str]) -> list[PublishedPort]:
         first, last = _ports(subject, "exposed_ports", text, body)
         found.extend(PublishedPort(protocol, port) for port in range(first, last + 1))
     return found
+
+
+def parse_listening(subject: str, texts: Iterable[str]) -> list[HostPort]:
+    """All ports of the host that the texts name (``8080``, ``53/udp``, ``192.0.2.7:53/udp``, ``7000-7002``)."""
+    found = set()
+    for text in texts:
+        body, protocol = _split_protocol(subject, "ports", text)
+        before, colon, ports = body.rpartition(":")
+        first, last = _ports(subject, "ports", text, ports, LISTENING_SYNTAX)
+        host_ip = _host_address(subject, before.strip("[]"), "ports") if colon else ""
+        host_ip = "" if host_ip in WILDCARDS else host_ip
+        found.update(HostPort(protocol, host_ip, port) for port in range(first, last + 1))
+    return sorted(found)
 
 
 def _published(subject: str, text: str) -> list[PublishedPort]:
@@ -97,20 +112,19 @@ def _split_fields(subject: str, text: str, body: str) -> tuple[str | None, str, 
     return None, "" if len(fields) == 1 else fields[0], fields[-1]
 
 
-def _host_address(subject: str, text: str) -> str:
-    address = _validate.address(subject, "published_ports", text)
+def _host_address(subject: str, text: str, option: str = "published_ports") -> str:
+    address = _validate.address(subject, option, text)
     if address.version == 6 and address.is_ipv4_mapped():
         plain = address.ipv4()
-        raise InvalidInput(
-            subject, "published_ports", text, "is an IPv4 address in the form of an IPv6 one", f"write {plain}"
-        )
+        raise InvalidInput(subject, option, text, "is an IPv4 address in the form of an IPv6 one", f"write {plain}")
     return str(address)
 
 
-def _ports(subject: str, option: str, text: str, ports: str) -> tuple[int, int]:
+def _ports(subject: str, option: str, text: str, ports: str, syntax: str = SYNTAX) -> tuple[int, int]:
     match = PORTS.fullmatch(ports)
     if not match:
-        raise InvalidInput(subject, option, text, "is not a port mapping", SYNTAX)
+        problem = "is not a port mapping" if syntax == SYNTAX else "is no port of the host"
+        raise InvalidInput(subject, option, text, problem, syntax)
     first, last = int(match.group(1)), int(match.group(2) or match.group(1))
     for port in (first, last):
         if not 1 <= port <= 65535:

@@ -33,7 +33,7 @@ from ._hostconfig import (
     parent_owner,
 )
 from ._ipam import bridge_mac, link_local_address
-from ._model import PortMapping
+from ._model import Container, PortMapping
 from ._plan import CREATE, Plan, Step
 from ._state import State
 
@@ -157,6 +157,8 @@ def _record(kind: str, record: Any) -> str:
     fields = {key: value for key, value in every.items() if value not in (None, {}, (), [], False)}
     for hidden in ("created", "serial"):
         fields.pop(hidden, None)
+    if isinstance(record, Container) and record.ports:
+        fields["ports"] = [each.shown for each in record.ports]
     name = fields.pop("name", None)
     shown = f'{kind} "{name}"' if name is not None else kind
     return f"declared {shown}: {json.dumps(fields, sort_keys=True)}"

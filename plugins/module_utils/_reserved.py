@@ -3,8 +3,9 @@
 """The ports that the kernel keeps for those who ask for them: ours, beside those of an administrator. Pure.
 
 Nobody holds a published port. The kernel would give it to an outgoing connection, whose answers then went to the
-container. What is in its list looks the same whoever put it there, so the ledger says what was there before us, and a
-run says in the ledger what it is about to put there.
+container. A service in mode host that is to be started would find its port taken by one. What is in the kernel's list
+looks the same whoever put it there, so the ledger says what was there before us, and a run says in the ledger what it
+is about to put there.
 Source: ip_local_reserved_ports in the kernel's documentation of ip-sysctl.
 """
 
@@ -45,27 +46,29 @@ def write(ports: Iterable[int]) -> str:
     return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)
 
 
-def published(state: State) -> Ports:
-    return frozenset(mapping.host_port for mapping in state.mappings.values())
+def held(state: State) -> Ports:
+    """The ports of mappings, and those that containers in mode host listen on."""
+    claimed = (each.port for container in state.containers.values() for each in container.ports)
+    return frozenset((*(mapping.host_port for mapping in state.mappings.values()), *claimed))
 
 
 def of_others(reserved: Ports, declared: State, ledger: Ledger) -> Ports:
     """Those in the list that somebody else has put there, or had before they became ours too."""
     announced = (parse(value) for kind, _namespace, _link, value in ledger.pending if kind == PENDING)
-    return reserved.difference(published(declared), *announced) | ledger.shared_ports
+    return reserved.difference(held(declared), *announced) | ledger.shared_ports
 
 
 def wanted(state: State, others: Ports) -> Sysctl:
     """The list as it must be: never put back, since what others have put there meanwhile stays."""
-    return Sysctl(HOST, RESERVED_PORTS, write(published(state) | others), lasting=False)
+    return Sysctl(HOST, RESERVED_PORTS, write(held(state) | others), lasting=False)
 
 
 def announcement(before: State, after: State, others: Ports) -> tuple[str, str, str, str] | None:
-    """What a run must have said if it is killed: these are ours, though no declared mapping has them."""
-    new = published(after) - published(before) - others
+    """What a run must have said if it is killed: these are ours, though nothing declared has them."""
+    new = held(after) - held(before) - others
     return (PENDING, HOST, "", write(new)) if new else None
 
 
 def shared(state: State, others: Ports) -> set[int]:
     """Published ports that stay in the list when they are published no longer."""
-    return set(published(state) & others)
+    return set(held(state) & others)

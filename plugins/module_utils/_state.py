@@ -14,12 +14,14 @@ from ._model import Container, Endpoint, Network, PortMapping, is_reference, ver
 
 
 class Containers(Indexed):
-    """Containers by name; found by the container that they share the namespace of."""
+    """Containers by name; found by the container whose namespace they share, and by the ports of the host they have."""
 
     def places(self, record: Container) -> Iterator[Hashable]:
         yield ("id", record.id)
         if record.mode == "container":
             yield ("target", record.target)
+        for each in record.ports:
+            yield port_place(each.protocol, each.port)
 
 
 class Endpoints(Indexed):
@@ -49,7 +51,7 @@ def address_place(network: str, address: str) -> Hashable:
 
 
 def port_place(protocol: str, port: int) -> Hashable:
-    """Where the mappings of a host port are found."""
+    """Where the mappings of a host port are found, and the containers in mode host that listen on it."""
     return (protocol, port)
 
 

@@ -10,20 +10,19 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import closing, suppress
 from typing import Any, Callable, NamedTuple
 
 from ._errors import StateError
 from ._ledger import Ledger, SavedSysctl
-from ._model import Container, Endpoint, IpamBlock, Network, PortMapping
+from ._model import Container, Endpoint, HostPort, IpamBlock, Network, PortMapping
 from ._state import Containers, Endpoints, Mappings, State
 
 PATH = "/var/lib/bridgework/state.db"
-VERSION = 1
 
 # The trigger's + keeps SQLite from looking up the protocol, which most mappings share, instead of the port.
-SCHEMA = """
+FIRST = """
 CREATE TABLE network (
     name TEXT PRIMARY KEY, id TEXT NOT NULL UNIQUE, driver TEXT NOT NULL, device TEXT,
     foreign_device INTEGER NOT NULL, created TEXT NOT NULL, internal INTEGER NOT NULL, attachable INTEGER NOT NULL,
@@ -80,6 +79,32 @@ CREATE TABLE pending (
 );
 """
 
+# Ports of the host that containers in mode host listen on; an empty host_ip stands for every address.
+HOST_PORTS = """
+CREATE TABLE host_port (
+    protocol TEXT NOT NULL, host_ip TEXT NOT NULL, port INTEGER NOT NULL,
+    container TEXT NOT NULL REFERENCES container DEFERRABLE INITIALLY DEFERRED,
+    PRIMARY KEY (protocol, host_ip, port)
+);
+CREATE INDEX host_port_port ON host_port (port);
+CREATE TRIGGER host_port_published BEFORE INSERT ON host_port WHEN EXISTS (
+    SELECT 1 FROM mapping AS other
+    WHERE other.host_port = NEW.port AND +other.protocol = NEW.protocol
+      AND (NEW.host_ip = '' OR other.host_ip = NEW.host_ip
+           OR other.host_ip = CASE WHEN instr(NEW.host_ip, ':') THEN '::' ELSE '0.0.0.0' END)
+) BEGIN SELECT RAISE(ABORT, 'port of the host is published'); END;
+CREATE TRIGGER mapping_host_port BEFORE INSERT ON mapping WHEN EXISTS (
+    SELECT 1 FROM host_port AS other
+    WHERE other.port = NEW.host_port AND +other.protocol = NEW.protocol
+      AND (other.host_ip IN ('', NEW.host_ip)
+           OR NEW.host_ip = CASE WHEN instr(other.host_ip, ':') THEN '::' ELSE '0.0.0.0' END)
+) BEGIN SELECT RAISE(ABORT, 'published port is a service of the host'); END;
+"""
+
+# What brings a file from each version to the next.
+UPGRADES = (FIRST, HOST_PORTS)
+VERSION = len(UPGRADES)
+
 
 class Table(NamedTuple):
     """A table's columns, the key ones first, and how to write a state and ledger as its rows."""
@@ -104,8 +129,10 @@ class Store:
         try:
             with closing(self._connect("rw")) as connection:
                 connection.execute("BEGIN")  # all that is read is of one moment, also where nothing keeps writers off
-                if self._version(connection) == 0:
+                version = self._version(connection)
+                if version == 0:
                     return State(), Ledger()
+                _upgrade(connection, version)  # for this reading alone: what isn't committed is forgotten
                 return _read(connection)
         except (sqlite3.Error, ValueError, KeyError, TypeError) as error:
             raise self._unreadable(error) from error
@@ -128,10 +155,7 @@ class Store:
             self._make_room()
             with closing(self._connect("rwc")) as connection, connection:
                 connection.execute("BEGIN IMMEDIATE")
-                if self._version(connection) == 0:
-                    for statement in _statements(SCHEMA):
-                        connection.execute(statement)
-                    connection.execute(f"PRAGMA user_version = {VERSION}")
+                _upgrade(connection, self._version(connection))
                 _write(connection, before, after)
         except (sqlite3.Error, OSError) as error:
             raise StateError(
@@ -175,6 +199,15 @@ class Store:
         )
 
 
+def _upgrade(connection: sqlite3.Connection, version: int) -> None:
+    """Within a transaction, the tables are those of this version."""
+    for script in UPGRADES[version:]:
+        for statement in _statements(script):
+            connection.execute(statement)
+    if version < VERSION:
+        connection.execute(f"PRAGMA user_version = {VERSION}")
+
+
 def _read(connection: sqlite3.Connection) -> tuple[State, Ledger]:
     connection.row_factory = sqlite3.Row
     every = connection.execute
@@ -185,10 +218,15 @@ def _read(connection: sqlite3.Connection) -> tuple[State, Ledger]:
     addresses: dict[tuple[str, str], list[str]] = {}
     for row in every("SELECT * FROM address ORDER BY position"):
         addresses.setdefault((row["network"], row["container"]), []).append(row["address"])
+    ports: dict[str, list[HostPort]] = {}
+    for row in every("SELECT * FROM host_port ORDER BY protocol, host_ip, port"):
+        ports.setdefault(row["container"], []).append(HostPort(row["protocol"], row["host_ip"], row["port"]))
     settings = {row["name"]: row["value"] for row in every("SELECT * FROM setting")}
     state = State(
         networks={row["name"]: _network(row, _blocks_of(row, blocks)) for row in every("SELECT * FROM network")},
-        containers=Containers({row["name"]: _container(row) for row in every("SELECT * FROM container")}),
+        containers=Containers(
+            {row["name"]: _container(row, ports.get(row["name"], ())) for row in every("SELECT * FROM container")}
+        ),
         endpoints=Endpoints(
             {
                 (row["network"], row["container"]): _endpoint(row, _addresses_of(row, addresses, blocks))
@@ -244,7 +282,7 @@ def _network(row: Mapping[str, Any], blocks: list[IpamBlock]) -> Network:
     )
 
 
-def _container(row: Mapping[str, Any]) -> Container:
+def _container(row: Mapping[str, Any], ports: Iterable[HostPort]) -> Container:
     return Container(
         id=row["id"],
         name=row["name"],
@@ -254,6 +292,7 @@ def _container(row: Mapping[str, Any]) -> Container:
         labels=json.loads(row["labels"]),
         sysctls=json.loads(row["sysctls"]),
         anchor=row["anchor"],
+        ports=tuple(ports),
     )
 
 
@@ -390,6 +429,12 @@ TABLES = (
             (c.name, c.id, c.mode, c.target, c.created, _dump(c.labels), _dump(c.sysctls), c.anchor)
             for c in state.containers.values()
         ],
+    ),
+    Table(
+        "host_port",
+        3,
+        ("protocol", "host_ip", "port", "container"),
+        lambda state, _ledger: [(*each, c.name) for c in state.containers.values() for each in c.ports],
     ),
     Table(
         "endpoint",

@@ -130,6 +130,11 @@ containers:
         8080/tcp:
           - HostIp: 0.0.0.0
             HostPort: "8000"
+    host_ports:
+      description: Ports of the host that it is declared to listen on, with mode C(host).
+      type: list
+      elements: str
+      sample: []
     port_conflicts:
       description:
         - Published ports that a process of the host listens on too. Nobody reaches it there, but for those whom the

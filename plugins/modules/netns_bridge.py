@@ -75,6 +75,16 @@ options:
           - Each is tried out first, and refused where the kernel does not take it or would show another value.
           - They go back to what they were when they are no longer listed.
         type: dict
+      ports:
+        description:
+          - Ports of the host that a service of the container listens on, with O(containers[].mode=host), such as
+            V(8080), V(53/udp), V(192.0.2.7:53/udp) or V(7000-7010). Without them the container's ports stay as they
+            are declared.
+          - A port that is published, that another container in mode V(host) has, or that a process listens on is
+            refused. What listens on a port that the container has already is taken for its own service.
+          - Nobody can publish such a port, and the kernel does not give it to outgoing connections.
+        type: list
+        elements: str
       labels:
         description: Labels of the container, as key and value.
         type: dict
@@ -88,6 +98,7 @@ options:
       - Remove a container although others share its namespace, and those with it.
       - Change a mode although processes or other containers use the namespace.
       - Change a subnet, or remove the bridge, although containers use it.
+      - Give a container in mode V(host) a port that a process listens on already, as its own service may.
       - Take a subnet that the host itself is in, by an interface of its own.
     type: bool
     default: false
@@ -107,6 +118,7 @@ EXAMPLES = r"""
         mode: none
       - name: node-exporter
         mode: host
+        ports: ["9100"]
       - name: web-sidecar
         mode: container
         target: web
@@ -193,6 +205,7 @@ CONTAINERS = {
         "mac_address": {"type": "str"},
         "interface_name": {"type": "str"},
         "sysctls": {"type": "dict"},
+        "ports": {"type": "list", "elements": "str"},
         "labels": {"type": "dict"},
         "state": STATE,
     },

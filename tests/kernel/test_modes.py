@@ -408,3 +408,41 @@ def test_setting_of_an_interface_that_is_not_there_is_refused(managed: Managed) 
     managed.netns_bridge(containers=[{"name": "web"}])
     refused = managed.netns_bridge(containers=[{"name": "web", "sysctls": setting}], fails=True)
     assert 'sysctls "net/ipv4/conf/tun0/rp_filter" belongs to an interface that is not there' in refused["msg"]
+
+
+def on_host(*ports: str, name: str = "exporter") -> list[dict[str, Any]]:
+    return [{"name": name, "mode": "host", "ports": list(ports)}]
+
+
+def test_ports_of_a_service_on_the_host_are_its_own(managed: Managed) -> None:
+    managed.run("netns_bridge", containers=[{"name": "web"}], framed=False)
+    result = managed.netns_bridge(containers=on_host("9100", "53/udp"))
+    assert result["containers"][0]["container"]["host_ports"] == ["9100/tcp", "53/udp"]
+    refusal = managed.port_mapping(container="web", published_ports=["9100:80"], fails=True)["msg"]
+    assert 'is in use by container "exporter" (mode host, its port 9100/tcp)' in refusal
+    refusal = managed.netns_bridge(containers=on_host("9100", name="other"), fails=True)["msg"]
+    assert 'container "other": ports "9100/tcp" is in use by container "exporter"' in refusal
+    with managed.host.serve("tcp", 9100), managed.host.serve("udp", 53):
+        managed.netns_bridge(containers=on_host("9100", "53/udp"))  # its own service listens
+    managed.netns_bridge(containers=on_host("53/udp"))
+    managed.port_mapping(container="web", published_ports=["9100:80"])
+
+
+@pytest.mark.parametrize("protocol", ["tcp", "udp"])
+def test_port_that_somebody_has_is_no_service_s(managed: Managed, protocol: str) -> None:
+    managed.run("netns_bridge", containers=[{"name": "web"}], framed=False)
+    managed.run("port_mapping", container="web", published_ports=[f"8000:80/{protocol}"], framed=False)
+    refusal = managed.netns_bridge(containers=on_host(f"8000/{protocol}"), fails=True)["msg"]
+    assert f'ports "8000/{protocol}" is in use by container "web" (0.0.0.0:8000 leads to its port 80)' in refusal
+    with managed.host.serve(protocol, 9100):
+        refusal = managed.netns_bridge(containers=on_host(f"9100/{protocol}"), fails=True)["msg"]
+        assert f'ports "9100/{protocol}" is in use by process ' in refusal and "set force" in refusal
+        managed.netns_bridge(containers=on_host(f"9100/{protocol}"), force=True)
+
+
+def test_port_of_a_service_is_kept_from_outgoing_connections(managed: Managed) -> None:
+    managed.sh("echo 22 >/proc/sys/net/ipv4/ip_local_reserved_ports")
+    managed.netns_bridge(containers=on_host("40000"))
+    assert managed.sh("cat /proc/sys/net/ipv4/ip_local_reserved_ports").strip() == "22,40000"
+    managed.netns_bridge(containers=[{"name": "exporter", "state": "absent"}])
+    assert managed.sh("cat /proc/sys/net/ipv4/ip_local_reserved_ports").strip() == "22"

@@ -21,12 +21,13 @@ from ansible_collections.bridgework.network.plugins.module_utils._ledger import 
 from ansible_collections.bridgework.network.plugins.module_utils._model import (
     Container,
     Endpoint,
+    HostPort,
     IpamBlock,
     Network,
     PortMapping,
 )
 from ansible_collections.bridgework.network.plugins.module_utils._state import State
-from ansible_collections.bridgework.network.plugins.module_utils._store import VERSION, Store
+from ansible_collections.bridgework.network.plugins.module_utils._store import FIRST, VERSION, Store, _statements
 
 NOTHING = (State(), Ledger())
 
@@ -56,6 +57,11 @@ def an_endpoint(number: int = 1, container: str = "web", network: str = "blue", 
 
 def a_mapping(host_ip: str = "0.0.0.0", host_port: int = 8000, **more: Any) -> PortMapping:
     return PortMapping("web", "tcp", 80, host_ip, host_port)._replace(**more)
+
+
+def listening(name: str, host_ip: str, port: int, protocol: str = "tcp") -> Container:
+    identity = f"{ord(name):064x}"
+    return a_container(id=identity, name=name, mode="host", ports=(HostPort(protocol, host_ip, port),))
 
 
 def a_state(*records: Network | Container | Endpoint | PortMapping) -> State:
@@ -117,6 +123,9 @@ def states(draw) -> State:
         state.containers[name] = a_container(
             number, name, mode=mode, target=target, labels=draw(TEXTS), sysctls=draw(TEXTS), created=draw(WORDS)
         )
+        if mode == "host":  # the mappings of these states are of TCP and UDP
+            port = HostPort("sctp", draw(st.sampled_from(["", "192.0.2.7"])), 5000 + number)
+            state.containers[name] = replace(state.containers[name], ports=(port,))
     for number, (network, container) in enumerate((n, c) for n in state.networks for c in state.containers):
         if draw(st.booleans()):
             state.endpoints[(network, container)] = an_endpoint(
@@ -207,6 +216,48 @@ def test_what_is_loaded_is_of_one_moment(store: Store, file: Path, monkeypatch: 
     assert attempts
 
 
+class TestUpgrade:
+    """A file of an older version is read as it is, and becomes one of this version by the next write."""
+
+    @pytest.fixture(autouse=True)
+    def of_version_1(self, file: Path) -> None:
+        file.parent.mkdir()
+        with closing(sqlite3.connect(file)) as connection, connection:
+            for statement in _statements(FIRST):
+                connection.execute(statement)
+            connection.execute(
+                "INSERT INTO container VALUES (?, ?, 'bridge', NULL, '2025-01-01', '{}', '{}', NULL)",
+                ("web", a_container().id),
+            )
+            connection.execute("INSERT INTO mapping VALUES ('tcp', '0.0.0.0', 8000, 'web', 80, 0, NULL, '[]')")
+            connection.execute("PRAGMA user_version = 1")
+
+    STATE = State(containers={"web": a_container()}, mappings={a_mapping().key: a_mapping()})
+
+    def test_reading_leaves_it_alone(self, store: Store, file: Path) -> None:
+        before, fingerprint = file.read_bytes(), store.fingerprint()
+        assert store.load() == (self.STATE, Ledger())
+        assert (file.read_bytes(), store.fingerprint()) == (before, fingerprint)
+
+    def test_writing_keeps_what_it_had(self, store: Store, file: Path) -> None:
+        content = store.load()
+        more = content[0].copy()
+        more.containers["ssh"] = a_container(2, "ssh", mode="host", ports=(HostPort("tcp", "", 22),))
+        store.save(content, (more, Ledger()))
+        assert store.load() == (more, Ledger())
+        with closing(sqlite3.connect(file)) as connection:
+            assert connection.execute("PRAGMA user_version").fetchone() == (VERSION,)
+
+    def test_what_is_refused_leaves_it_of_its_version(self, store: Store, file: Path) -> None:
+        before, content = file.read_bytes(), store.load()
+        bad = content[0].copy()
+        bad.containers["web"] = a_container(mode="host", ports=(HostPort("tcp", "", 8000),))
+        with pytest.raises(StateError, match="can't be written"):
+            store.save(content, (bad, Ledger()))
+        assert store.load() == content
+        assert len(file.read_bytes()) == len(before)
+
+
 class TestBadFile:
     def test_future_version_is_refused_and_left_alone(self, store: Store, file: Path) -> None:
         store.save(NOTHING, (a_state(), Ledger()))
@@ -290,6 +341,11 @@ class TestConstraints:
             a_state(a_mapping("0.0.0.0"), a_mapping("192.0.2.7")),
             a_state(a_mapping("192.0.2.7"), a_mapping("0.0.0.0")),
             a_state(a_mapping("::"), a_mapping("2001:db8::1")),
+            a_state(listening("a", "", 22), listening("b", "", 22)),
+            a_state(listening("a", "", 8000), a_mapping("192.0.2.7")),
+            a_state(listening("a", "192.0.2.7", 8000), a_mapping("0.0.0.0")),
+            a_state(listening("a", "2001:db8::1", 8000), a_mapping("::")),
+            a_state(listening("a", "192.0.2.7", 8000), a_mapping("192.0.2.7")),
         ],
         ids=[
             "address twice in a network",
@@ -307,6 +363,11 @@ class TestConstraints:
             "wildcard and then an address",
             "address and then the wildcard",
             "IPv6 wildcard and an address",
+            "port of the host for two containers",
+            "port of the host that is published on an address",
+            "port of an address that is published everywhere",
+            "port of an IPv6 address that is published everywhere",
+            "port of an address that is published there",
         ],
     )
     def test_is_refused(self, store: Store, state: State) -> None:
@@ -324,6 +385,10 @@ class TestConstraints:
             a_state(a_mapping("0.0.0.0", 8000), a_mapping("0.0.0.0", 8001)),
             a_state(a_mapping("0.0.0.0"), a_mapping("::")),
             a_state(a_mapping("0.0.0.0"), a_mapping("2001:db8::1")),
+            a_state(listening("a", "", 8000, "udp"), a_mapping("0.0.0.0")),
+            a_state(listening("a", "192.0.2.8", 8000), a_mapping("192.0.2.7")),
+            a_state(listening("a", "2001:db8::1", 8000), a_mapping("0.0.0.0")),
+            a_state(listening("a", "192.0.2.8", 8000), listening("b", "192.0.2.7", 8000)),
             a_state(a_network(2, "red"), an_endpoint(1), an_endpoint(2, "db", "red", addresses=("10.1.0.2",))),
         ],
         ids=[
@@ -332,6 +397,10 @@ class TestConstraints:
             "two ports",
             "wildcards of two families",
             "wildcard and an address of the other family",
+            "port of the host of another protocol",
+            "port of the host on another address",
+            "port of the host of the other family",
+            "port of the host on two addresses",
             "address in another network",
         ],
     )

@@ -18,11 +18,12 @@ from .._model import (
     PREDEFINED_BRIDGE_DEVICE,
     PREDEFINED_NETWORKS,
     Container,
+    HostPort,
     Network,
     is_reference,
 )
 from .._state import State
-from . import Item, networks
+from . import Item, listening, networks
 from .endpoints import (
     EndpointSpec,
     connect,
@@ -49,6 +50,7 @@ class ContainerSpec:
     endpoint: EndpointSpec | None = None
     sysctls: Mapping[str, str] | None = None
     labels: Mapping[str, str] | None = None
+    ports: tuple[HostPort, ...] | None = None
     given: frozenset[str] = frozenset()  # its name, where that is a path and so has to exist
     state: str = "present"
 
@@ -64,7 +66,7 @@ class ContainerSpec:
         if state == "present":
             target = _checked_target(subject, name, mode, target)
             _check_mode_options(subject, mode, params)
-        sysctls = params.get("sysctls")
+        sysctls, ports = params.get("sysctls"), params.get("ports")
         return cls(
             name=name,
             mode=mode,
@@ -72,6 +74,7 @@ class ContainerSpec:
             endpoint=EndpointSpec.from_params(subject, params, "name") if mode == "bridge" else None,
             sysctls=None if sysctls is None else _sysctls(subject, sysctls),
             labels=None if params.get("labels") is None else text_values(params["labels"]),
+            ports=None if ports is None or state == "absent" else listening.parse(subject, mode, ports),
             given=_references.paths([given]) if state == "present" else frozenset(),
             state=state,
         )
@@ -171,6 +174,9 @@ def apply_bridge(state: State, facts: Facts, spec: BridgeSpec) -> list[Item]:
     for each in spec.containers:
         for warning in missing(state, facts, f'bridge "{spec.device}"', each.given):
             warnings[each.name] = "; ".join(filter(None, (warnings.get(each.name), warning)))
+    for each in spec.containers:
+        if each.state == "present":
+            listening.vacate(state, each.name, each.mode, each.ports)
     assumed = _assumptions(state, facts, spec)
     for each in _targets_first(spec.containers):
         if each.state == "present":
@@ -273,8 +279,11 @@ def _ensure(state: State, facts: Facts, network: Network | None, spec: Container
         _resolve_target(state, facts, spec)
     if spec.sysctls is not None and spec.sysctls != container.sysctls:
         _try_sysctls(facts, spec.name, spec.sysctls)
+    if spec.ports:
+        listening.claim(state, facts, container, spec.ports, force)
     state.containers[spec.name] = replace(
         container,
+        ports=container.ports if spec.ports is None else spec.ports,
         sysctls=_kept_sysctls(container) if spec.sysctls is None else spec.sysctls,
         labels=container.labels if spec.labels is None else spec.labels,
     )
