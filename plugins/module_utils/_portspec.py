@@ -14,15 +14,20 @@ from dataclasses import dataclass
 
 from . import _validate
 from ._errors import InvalidInput, quoted
-from ._model import PROTOCOLS, WILDCARDS, HostPort
+from ._model import PROTOCOLS, WILDCARDS, HostPort, socket_text
 
 PORTS = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9}))?", re.ASCII)
 SYNTAX = (
     'write it like "8080", "8000:8080", "192.0.2.7::8080", "192.0.2.7:8000:8080", "[2001:db8::7]:53:53/udp" or '
     '"7000-7010:7000-7010/sctp"'
 )
-
 LISTENING_SYNTAX = 'write it like "8080", "53/udp", "192.0.2.7:53/udp", "[2001:db8::7]:53/udp" or "7000-7010"'
+# What each option calls such a text, and how it is written.
+FORMS = {
+    "published_ports": ("is not a port mapping", SYNTAX),
+    "exposed_ports": ("is not a container port", 'write it like "8080", "53/udp" or "7000-7010"'),
+    "ports": ("is no port of the host", LISTENING_SYNTAX),
+}
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,15 @@ class PublishedPort:
     container_port: int
     host_ip: str | None = None
     host_ports: tuple[int, int] | None = None
+
+    @property
+    def shown(self) -> str:
+        """As users write it."""
+        first, last = self.host_ports or ("", "")
+        host = f"{first}-{last}" if first != last else f"{first}"
+        if self.host_ip is not None:
+            host = socket_text(self.host_ip, host)
+        return ":".join(filter(None, (host, f"{self.container_port}/{self.protocol}")))
 
 
 def parse_published(subject: str, texts: Iterable[str]) -> list[PublishedPort]:
@@ -60,7 +74,7 @@ def parse_listening(subject: str, texts: Iterable[str]) -> list[HostPort]:
     for text in texts:
         body, protocol = _split_protocol(subject, "ports", text)
         before, colon, ports = body.rpartition(":")
-        first, last = _ports(subject, "ports", text, ports, LISTENING_SYNTAX)
+        first, last = _ports(subject, "ports", text, ports)
         host_ip = _host_address(subject, before.strip("[]"), "ports") if colon else ""
         host_ip = "" if host_ip in WILDCARDS else host_ip
         found.update(HostPort(protocol, host_ip, port) for port in range(first, last + 1))
@@ -120,11 +134,10 @@ def _host_address(subject: str, text: str, option: str = "published_ports") -> s
     return str(address)
 
 
-def _ports(subject: str, option: str, text: str, ports: str, syntax: str = SYNTAX) -> tuple[int, int]:
+def _ports(subject: str, option: str, text: str, ports: str) -> tuple[int, int]:
     match = PORTS.fullmatch(ports)
     if not match:
-        problem = "is not a port mapping" if syntax == SYNTAX else "is no port of the host"
-        raise InvalidInput(subject, option, text, problem, syntax)
+        raise InvalidInput(subject, option, text, *FORMS[option])
     first, last = int(match.group(1)), int(match.group(2) or match.group(1))
     for port in (first, last):
         if not 1 <= port <= 65535:

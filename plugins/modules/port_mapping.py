@@ -55,6 +55,8 @@ options:
   network:
     description:
       - The network whose endpoint the ports lead to, where the container has several.
+      - Ports that lead to another one are moved. Of one that is published in both families, the half whose family the
+        network lacks is published no longer.
       - Replies leave by the container's default route. Where that is another network, the host must not have strict
         reverse path filtering on its bridge (C(net.ipv4.conf.*.rp_filter=1)), which drops them.
       - A container that others run, such as C(docker:web), keeps the default route that its runtime gave it. Whether
@@ -118,6 +120,8 @@ options:
     description:
       - V(absent) takes the given ports back, or all of the container's where none is given.
       - With O(network), of these only those that lead there.
+      - Ports that are not published are as they should be. There is a warning where what seems to be meant is published
+        in another way than the one given, and stays.
     type: str
     choices: [present, absent]
     default: present

@@ -88,7 +88,10 @@ def test_host_keeps_what_it_has(auto: Managed) -> None:
 def test_host_without_nft_gets_iptables_and_is_told_what_the_guard_needs(auto: Managed) -> None:
     auto.sh("mount --bind /dev/null $(command -v nft)")
     refused = auto.container_network(**NETWORK, fails=True, framed=False)["msg"]
-    assert refused == "firewall: the command nft is missing; install the package nftables"
+    assert refused == (
+        "firewall_backend: the command nft is missing, which keeps containers from sending as others beside either "
+        "backend; install the package nftables"
+    )
 
 
 # The change.

@@ -162,6 +162,17 @@ def test_family_that_the_container_gets_later_is_added_and_goes_with_the_rest(la
     assert lab.peer.ask_all(targets, timeout=0.3) == [None, None]
 
 
+@pytest.mark.usefixtures("backend")
+def test_half_whose_family_the_new_network_lacks_goes_with_the_move(lab: Lab, web: Managed) -> None:
+    port = {"container": "web", "published_ports": ["8000:8080"]}
+    web.port_mapping(**port, network="front")
+    web.container_network(name="four", ipam_config=[{"subnet": "192.168.40.0/24"}], connected=["web"])
+    moved = web.port_mapping(**port, network="four")
+    assert moved["changed"] and bindings(moved, "8080/tcp") == {("0.0.0.0", "8000")}
+    serve_both(web, "web", 8080, ("tcp",))
+    assert lab.peer.ask("tcp", HOST, 8000) and not lab.peer.ask("tcp", HOST6, 8000, timeout=0.3)
+
+
 def test_address_of_the_network_for_ports_leaves_ipv6_out(lab: Lab, web: Managed) -> None:
     options = {"com.docker.network.bridge.host_binding_ipv4": HOST}
     web.container_network(name="bound", enable_ipv6=True, driver_options=options, connected=["new"])
@@ -218,3 +229,13 @@ def test_address_that_the_host_does_not_have_yet_is_worth_a_warning(lab: Lab, we
     serve_both(web, "web", 8080, ("tcp",))
     web.sh(f"ip addr add {SECOND6}/64 dev eth0 nodad")
     assert lab.peer.ask("tcp", SECOND6, 8000)
+
+
+def test_address_of_the_network_that_the_host_does_not_have_yet_is_worth_a_warning(web: Managed) -> None:
+    options = {"com.docker.network.bridge.host_binding_ipv4": "192.0.2.99"}
+    web.container_network(name="bound", driver_options=options, connected=["new"])
+    port = {"container": "new", "published_ports": ["8000:8080"]}
+    (warning,) = warnings_of(web.port_mapping(**port))
+    assert 'host_binding_ipv4 "192.0.2.99" of the network "bound" is no address of this host now' in warning
+    web.sh("ip addr add 192.0.2.99/24 dev eth0")
+    assert not warnings_of(web.port_mapping(**port))

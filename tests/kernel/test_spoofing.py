@@ -538,7 +538,10 @@ def test_missing_nft_is_named(managed: Managed) -> None:
     managed.sh(f"mount --bind /dev/null {path}")
     for check in (True, False):
         result = managed.once("container_network", {"name": "back"}, check=check)
-        assert result["msg"] == "firewall: the command nft is missing; install the package nftables"
+        assert result["msg"] == (
+            "firewall_backend: the command nft is missing, which keeps containers from sending as others beside either "
+            "backend; install the package nftables"
+        )
     managed.sh(f"umount {path}")
     same(before, managed.snapshot(), "something was changed")
 

@@ -100,6 +100,33 @@ class TestPublishing:
         ):
             host.publish("web", "80")
 
+    def test_no_random_port_left_since_others_reserved_all_is_said(self) -> None:
+        host = a_host(port_range=(7000, 7001), reserved=frozenset({7000, 7001, 9000}))
+        with refused(
+            'port mapping of "web": published_ports "80" finds no free host port from 7000 to 7001: all of them are '
+            "in net.ipv4.ip_local_reserved_ports; take some out there, widen net.ipv4.ip_local_port_range, or name a "
+            "host port"
+        ):
+            host.publish("web", "80")
+
+    def test_range_that_the_task_itself_fills_is_no_reason_to_widen_it(self, host: Declaration) -> None:
+        with refused(
+            'port mapping of "web": published_ports "0.0.0.0:7000-7001/tcp" has no free port left: the task gives '
+            "all of them to ports of this container; list fewer ports for it, or a longer range",
+            InUse,
+        ):
+            host.publish("web", "7000-7001:80", "7000-7001:81", "7000-7001:82")
+
+    def test_range_that_the_container_itself_has_filled_earlier_may_be_replaced(self, host: Declaration) -> None:
+        host.publish("web", "7000-7001:80-81")
+        with refused(
+            'port mapping of "web": published_ports "0.0.0.0:7000-7001/tcp" has no free port left (the first is in '
+            'use by container "web" (0.0.0.0:7000 leads to its port 80)); '
+            "set exclusive to replace all that the container publishes, or widen the range",
+            InUse,
+        ):
+            host.publish("web", "7000-7001:82")
+
     def test_first_free_port_of_a_range_is_taken_and_kept(self) -> None:
         host = a_host(**listening("0.0.0.0", 7000))
         host.publish("db", "7001:80")
@@ -351,6 +378,53 @@ class TestRemoval:
         )
         assert host.ports("web") == {"0.0.0.0:8001:81/tcp"}
 
+    @pytest.mark.parametrize(
+        ("text", "shown", "stays"),
+        [
+            ("8000:81", "8000:81/tcp", "0.0.0.0:8000/tcp leads to port 80"),
+            ("192.0.2.7:8000:80", "192.0.2.7:8000:80/tcp", "0.0.0.0:8000/tcp leads to port 80"),
+            ("7990-8010:81", "7990-8010:81/tcp", "0.0.0.0:8000/tcp leads to port 80"),
+            ("80", "80/tcp", "0.0.0.0:8000/tcp leads to port 80"),
+            ("192.0.2.7::80", "192.0.2.7::80/tcp", "0.0.0.0:8000/tcp leads to port 80"),
+        ],
+    )
+    def test_what_is_published_otherwise_than_it_is_taken_back_is_named(
+        self, host: Declaration, text: str, shown: str, stays: str
+    ) -> None:
+        host.publish("web", "8000:80")
+        (item,) = host.publish("web", text, state="absent")
+        assert host.ports("web") == {"0.0.0.0:8000:80/tcp"}
+        assert item.warning == (
+            f'port mapping of "web": published_ports "{shown}" takes nothing back, and {stays} still; '
+            "write it as it is published, or leave published_ports out to take back all"
+        )
+
+    @pytest.mark.parametrize("text", ["8001:80", "8000:80/udp", "81", "443"])
+    def test_what_is_not_published_in_any_way_is_as_it_should_be(self, host: Declaration, text: str) -> None:
+        host.publish("web", "8000:80")
+        assert host.publish("web", text, state="absent")[0].warning is None
+
+    def test_what_the_task_publishes_itself_is_no_mistake(self, host: Declaration) -> None:
+        task = [
+            {"container": "web", "published_ports": ["80"], "state": "absent"},
+            {"container": "web", "published_ports": ["8000:80"]},
+        ]
+        for _run in range(2):
+            assert [item.warning for item in host.mappings(*task)] == [None, None]
+
+    def test_name_of_a_network_is_a_condition(self, host: Declaration) -> None:
+        host.publish("web", "8000:80")
+        assert host.publish("web", "8000:80", network="red", state="absent")[0].warning is None
+        assert host.ports("web") == {"0.0.0.0:8000:80/tcp"}
+
+    def test_ports_of_another_container_than_the_one_that_is_misspelt_are_named(self, host: Declaration) -> None:
+        host.publish("web", "8000:80")
+        (item,) = host.publish("wbe", "8000:80", state="absent")
+        assert item.warning == (
+            'port mapping of "wbe": there is no such container, and 0.0.0.0:8000/tcp leads to container "web"; '
+            "name that one to take it back"
+        )
+
     def test_unknown_container_publishes_nothing_as_it_is(self, host: Declaration) -> None:
         assert host.publish("lost", "8000:80", state="absent") == [Item("container", "lost", "absent")]
 
@@ -498,6 +572,23 @@ class TestWarnings:
             "the port answers there once it is"
         )
         assert host.publish("web", state="absent")[0].warning is None
+
+    @pytest.mark.parametrize("texts", [["8000:80"], ["8000:80", "192.0.2.7:8001:80"]])
+    def test_binding_of_the_network_that_the_host_does_not_have_may_come_later(
+        self, host: Declaration, texts: list[str]
+    ) -> None:
+        key = "com.docker.network.bridge.host_binding_ipv4"
+        host.network("bound", driver_options={key: "192.0.2.99"}, connected=["api"])
+        expected = (
+            f'port mapping of "api": {key} "192.0.2.99" of the network "bound" is no address of this host now; '
+            "the port answers there once it is"
+        )
+        for _run in range(2):
+            assert host.publish("api", *texts)[0].warning == expected
+        assert host.publish("api", "192.0.2.7:8002:80")[0].warning is None, "another address is given"
+        assert host.publish("api", state="absent")[0].warning is None
+        host.network("bound", driver_options={key: "192.0.2.7"}, force=True)
+        assert host.publish("api", *texts)[0].warning is None
 
     @pytest.mark.parametrize(
         ("arguments", "missing"),
@@ -672,6 +763,40 @@ class TestFamilies:
         assert dual.ports("both") == {"0.0.0.0:8000:80/tcp", ":::8000:80/tcp"}
         dual.publish("both", "8000:80", exclusive=True)
         assert dual.ports("both") == {"0.0.0.0:8000:80/tcp"}
+
+    @pytest.mark.parametrize("text", ["8000:80", "80", "7000-7010:80"])
+    @pytest.mark.parametrize("before", [None, "both"])
+    @pytest.mark.parametrize(("network", "left"), [("four", "0.0.0.0"), ("six", "::")])
+    def test_half_whose_family_the_new_network_lacks_goes_with_the_move(
+        self, dual: Declaration, text: str, before: str | None, network: str, left: str
+    ) -> None:
+        dual.publish("both", text, network=before)
+        port = next(iter(dual.state.mappings_of("both"))).host_port
+        dual.network(network, connected=["both"], appends=True)
+        dual.publish("both", text, network=network)
+        (mapping,) = dual.state.mappings_of("both")
+        assert (mapping.host_ip, mapping.host_port, mapping.network) == (left, port, network)
+
+    def test_half_that_is_declared_by_itself_stays_on_its_network(self, dual: Declaration) -> None:
+        dual.network("four", connected=["both"], appends=True)
+        dual.publish("both", "8000:80", network="both")
+        task = [
+            {"container": "both", "published_ports": ["8000:80"], "network": "four"},
+            {"container": "both", "published_ports": ["[::]:8000:80"], "network": "both"},
+        ]
+        dual.mappings(*task)
+        after = dual.state.copy()
+        assert {each.host_ip: each.network for each in after.mappings_of("both")} == {"0.0.0.0": "four", "::": "both"}
+        dual.mappings(*task)
+        dual.publish("both", "8000:80", network="four")  # which moves nothing any more
+        assert dual.state == after
+
+    def test_check_mode_takes_no_half_away_for_a_network_that_an_earlier_task_connects(self) -> None:
+        host = a_host_of_both_families(check_mode=True)
+        host.publish("both", "8000:80")
+        host.network("later")
+        host.publish("both", "8000:80", network="later")
+        assert host.ports("both") == {"0.0.0.0:8000:80/tcp", ":::8000:80/tcp"}
 
     def test_binding_of_the_network_is_for_ipv4_and_leaves_ipv6_out(self, dual: Declaration) -> None:
         key = "com.docker.network.bridge.host_binding_ipv4"

@@ -159,7 +159,8 @@ def test_exposed_port_is_given_a_random_host_port(text: str, expected: list[Publ
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("8000:80", f"is not a port mapping; {SYNTAX}"),
+        ("8000:80", 'is not a container port; write it like "8080", "53/udp" or "7000-7010"'),
+        ("web", 'is not a container port; write it like "8080", "53/udp" or "7000-7010"'),
         ("0", "has the port 0; use ports from 1 to 65535"),
         ("80/icmp", 'has the unknown protocol "icmp"; use one of: tcp, udp, sctp'),
     ],

@@ -68,7 +68,7 @@ class Guard:
 
     def require(self, lines: FirewallLines) -> None:
         if lines:
-            nft.require("firewall")
+            nft.require("firewall_backend", "which keeps containers from sending as others beside either backend")
 
     def render(self, identities: Iterable[Identity]) -> FirewallLines:
         """The lines that make sure of it that nobody poses as one of these; which they are depends on nft's version."""

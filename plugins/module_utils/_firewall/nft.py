@@ -28,10 +28,10 @@ ELEMENTS = re.compile(r"(.*?)\belements = \{(.*)\}(.*)")
 ELEMENT = re.compile(r'(?:"[^"]*"|[^,"])+')
 
 
-def require(needed_for: str) -> None:
+def require(option: str, purpose: str) -> None:
     """Raise HostError where the command is missing."""
     if find("nft") is None:
-        raise HostError(f"{needed_for}: the command nft is missing; install the package nftables")
+        raise HostError(f"{option}: the command nft is missing, {purpose}; install the package nftables")
 
 
 @functools.cache

@@ -83,7 +83,7 @@ class Nftables:
 
     def require(self, lines: FirewallLines) -> None:
         if lines:
-            nft.require('firewall_backend "nftables"')
+            nft.require('firewall_backend "nftables"', "which makes its rules")
 
     def render(self, rulesets: Iterable[Ruleset]) -> FirewallLines:
         families = {FAMILIES[ruleset.version]: ruleset for ruleset in rulesets if ruleset.networks}

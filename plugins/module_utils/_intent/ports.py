@@ -121,12 +121,12 @@ def apply_mappings(state: State, facts: Facts, specs: Sequence[MappingSpec]) -> 
     facts.look_up(spec.container for spec in specs)
     host = HostPorts(state, facts)
     # What goes makes room for what comes.
-    for spec in specs:
-        if spec.state == "absent":
-            _unpublish(state, spec)
+    missed = {id(spec): _unpublish(state, spec) for spec in specs if spec.state == "absent"}
     present = [spec for spec in specs if spec.state == "present"]
     wishes = list(_wishes(state, present))
     served = {mapping.key for wish in wishes for mapping in wish.serving.values()}
+    for key in {mapping.key for mapping in _left_by_moves(state, wishes)} - served:
+        del state.mappings[key]
     for spec in present:
         for mapping in state.mappings_of(spec.container) if spec.exclusive else ():
             if mapping.key not in served:
@@ -138,7 +138,15 @@ def apply_mappings(state: State, facts: Facts, specs: Sequence[MappingSpec]) -> 
         _publish(state, facts, host, wish)
     overheard = _overheard(facts, host, wishes)
     return [
-        Item("container", spec.container, spec.state, warning=_warning(state, facts, spec, overheard)) for spec in specs
+        Item(
+            "container",
+            spec.container,
+            spec.state,
+            warning=_published_otherwise(state, specs, spec, missed[id(spec)])
+            if spec.state == "absent"
+            else _warning(state, facts, spec, overheard),
+        )
+        for spec in specs
     ]
 
 
@@ -150,6 +158,22 @@ def _wishes(state: State, specs: Sequence[MappingSpec]) -> Iterator[_Wish]:
     for spec, port in sorted(ports, key=lambda each: _choices(each[1])):
         host_ips = everywhere[id(spec)] if port.host_ip is None else (port.host_ip,)
         yield _Wish(spec, port, host_ips, published[spec.container].take(port, host_ips))
+
+
+def _left_by_moves(state: State, wishes: Iterable[_Wish]) -> Iterator[PortMapping]:
+    """Halves of ports that move to a network without their family, and would go on leading to the one before."""
+    for wish in wishes:
+        network = wish.spec.network
+        # In check mode an earlier task may have pretended to connect it.
+        if network is None or wish.port.host_ip is not None or (network, wish.spec.container) not in state.endpoints:
+            continue
+        for mapping in wish.serving.values():
+            if mapping.network == network or mapping.host_ip not in WILDCARDS:
+                continue
+            for host_ip in {*WILDCARDS} - {*wish.host_ips}:
+                half = state.mappings.get((mapping.protocol, host_ip, mapping.host_port))
+                if half is not None and half == mapping._replace(host_ip=host_ip, sources=half.sources):
+                    yield half
 
 
 def _choices(port: PublishedPort) -> int:
@@ -292,13 +316,12 @@ def _random_port(facts: Facts, host: HostPorts, wish: _Wish) -> int:
     )
     if found is None:
         first, last = facts.ephemeral_ports()
-        raise InvalidInput(
-            spec.subject,
-            "published_ports",
-            port.container_port,
-            f"finds no free host port from {first} to {last}",
-            "widen net.ipv4.ip_local_port_range, or name a host port",
-        )
+        problem = f"finds no free host port from {first} to {last}"
+        remedy = "widen net.ipv4.ip_local_port_range, or name a host port"
+        if reserved.issuperset(range(first, last + 1)):
+            problem += ": all of them are in net.ipv4.ip_local_reserved_ports"
+            remedy = f"take some out there, {remedy}"
+        raise InvalidInput(spec.subject, "published_ports", port.container_port, problem, remedy)
     return found
 
 
@@ -313,9 +336,17 @@ def _first_free(host: HostPorts, wish: _Wish, host_ips: Sequence[str], ports: tu
     if first == last:
         remedy = _way_out(host, wish, host_ip, first)
         raise InUse(subject, "published_ports", shown, f"is in use by {holder}", remedy)
-    raise InUse(
-        subject, "published_ports", shown, f"has no free port left (the first is in use by {holder})", "widen the range"
-    )
+    problem, remedy = f"has no free port left (the first is in use by {holder})", "widen the range"
+    asked = {(port.protocol, port.container_port) for port in wish.spec.ports}
+    holders = [host.mapping_on(wish.port.protocol, host_ip, candidate) for candidate in range(first, last + 1)]
+    own = [each for each in holders if each is not None and each.container == wish.spec.container]
+    if own and all((each.protocol, each.container_port) in asked for each in own):
+        if len(own) == len(holders):
+            problem = "has no free port left: the task gives all of them to ports of this container"
+        remedy = "list fewer ports for it, or a longer range"
+    elif own:
+        remedy = "set exclusive to replace all that the container publishes, or widen the range"
+    raise InUse(subject, "published_ports", shown, problem, remedy)
 
 
 def _overheard(facts: Facts, host: HostPorts, wishes: Iterable[_Wish]) -> dict[str, list[str]]:
@@ -333,13 +364,70 @@ def _overheard(facts: Facts, host: HostPorts, wishes: Iterable[_Wish]) -> dict[s
 
 
 def _warning(state: State, facts: Facts, spec: MappingSpec, overheard: Mapping[str, Sequence[str]]) -> str | None:
-    found = [_assumption(state, facts, spec), *_strange_addresses(facts, spec), *_closed(spec)]
-    overheard_here = overheard.get(spec.container, ()) if spec.state == "present" else ()
-    if spec.state == "present" and not found[0]:
+    found = [_assumption(state, facts, spec), *_strange_addresses(state, facts, spec), *_closed(spec)]
+    overheard_here = overheard.get(spec.container, ())
+    if not found[0]:
         found += _leading_nowhere(state, spec)
     if overheard_here:
         found.append(f"{spec.subject}: {listed(overheard_here)}; stop that, or publish another port")
     return "; ".join(filter(None, found)) or None
+
+
+def _published_otherwise(
+    state: State, specs: Iterable[MappingSpec], spec: MappingSpec, missed: Sequence[PublishedPort]
+) -> str | None:
+    """Ports to be taken back that matched nothing, while what seems to be meant goes on; else all is as it should be.
+
+    The name of a network is a condition, not a mistake.
+    """
+    if spec.network is not None:
+        return None
+    if missed and spec.container not in state.containers:
+        return _of_another(state, spec, missed)
+    asked = {
+        (port.protocol, port.container_port)
+        for each in specs
+        if each.state == "present" and each.container == spec.container
+        for port in each.ports
+    }
+    left = [each for each in state.mappings_of(spec.container) if (each.protocol, each.container_port) not in asked]
+    near = dict(_resembling(missed, left))
+    if not near:
+        return None
+    shown, stays = listed([quoted(port.shown) for port in near]), listed([*dict.fromkeys(near.values())])
+    return (
+        f"{spec.subject}: published_ports {shown} takes nothing back, and {stays} still; write it as it is published, "
+        "or leave published_ports out to take back all"
+    )
+
+
+def _resembling(ports: Iterable[PublishedPort], mappings: Iterable[PortMapping]) -> Iterator[tuple[PublishedPort, str]]:
+    """Ports, each with what has its number on the host, or for want of that its number in the container."""
+    by_host, by_container = {}, {}
+    for mapping in mappings:
+        shown = f"{mapping.shown} leads to port {mapping.container_port}"
+        by_host[mapping.protocol, mapping.host_port] = shown
+        by_container[mapping.protocol, mapping.container_port] = shown
+    for port in ports:
+        first, last = port.host_ports or (port.container_port, port.container_port)
+        numbers = by_container if port.host_ports is None else by_host
+        for number in range(first, last + 1) if numbers else ():
+            if (port.protocol, number) in numbers:
+                yield port, numbers[port.protocol, number]
+
+
+def _of_another(state: State, spec: MappingSpec, missed: Iterable[PublishedPort]) -> str | None:
+    """Who has the ports that a container without a trace was to give back."""
+    for port in missed:
+        first, last = port.host_ports or (0, -1)
+        for mapping in (
+            each for number in range(first, last + 1) for each in state.mappings.at((port.protocol, number))
+        ):
+            return (
+                f"{spec.subject}: there is no such container, and {mapping.shown} leads to container "
+                f"{quoted(mapping.container)}; name that one to take it back"
+            )
+    return None
 
 
 def _leading_nowhere(state: State, spec: MappingSpec) -> list[str]:
@@ -384,22 +472,27 @@ def _assumption(state: State, facts: Facts, spec: MappingSpec) -> str | None:
     return f"{spec.subject}: {missing}; check mode takes it that an earlier task sees to that, and can't show the rules"
 
 
-def _strange_addresses(facts: Facts, spec: MappingSpec) -> list[str]:
+def _strange_addresses(state: State, facts: Facts, spec: MappingSpec) -> list[str]:
     """A port may be published on an address that the host gets later, as a floating one."""
-    if spec.state == "absent":
-        return []
-    given = sorted({port.host_ip for port in spec.ports if port.host_ip is not None} - set(WILDCARDS))
+    given = {port.host_ip for port in spec.ports}
+    named = {address: f"published_ports {quoted(address)}" for address in sorted(filter(None, given))}
+    if None in given:
+        endpoint = state.way_in(spec.container, 4, spec.network)
+        for address in () if endpoint is None else _everywhere(state, spec):
+            option = f"{_options.HOST_BINDING} {quoted(address)} of the network {quoted(endpoint.network)}"
+            named.setdefault(address, option)
     return [
-        f"{spec.subject}: published_ports {quoted(address)} is no address of this host now; "
-        "the port answers there once it is"
-        for address in given
-        if not ipaddress.ip_address(address).is_loopback and address not in facts.local_addresses()
+        f"{spec.subject}: {name} is no address of this host now; the port answers there once it is"
+        for address, name in named.items()
+        if address not in WILDCARDS
+        and not ipaddress.ip_address(address).is_loopback
+        and address not in facts.local_addresses()
     ]
 
 
 def _closed(spec: MappingSpec) -> list[str]:
     """Ports on an address that nobody may use who can."""
-    if spec.state == "absent" or spec.sources is None:
+    if spec.sources is None:
         return []
     closed = [version for version in FAMILIES if spec.sources[version] == _sources.NOBODY[version]]
     given = sorted({port.host_ip for port in spec.ports if port.host_ip is not None})
@@ -479,19 +572,25 @@ def _where(reachable: Sequence[Endpoint], endpoints: Sequence[Endpoint]) -> str:
     return "" if len(reachable) == len(endpoints) else " but on internal networks"
 
 
-def _unpublish(state: State, spec: MappingSpec) -> None:
-    """Without ports, everything that the container publishes; on a network, where one is named."""
+def _unpublish(state: State, spec: MappingSpec) -> list[PublishedPort]:
+    """Without ports, everything that the container publishes goes; on a network, where one is named.
+
+    Returns those of the ports that matched nothing.
+    """
     mappings = [each for each in state.mappings_of(spec.container) if _is_on(state, each, spec.network)]
+    missed = []
     if spec.ports:
         published = _Published(mappings)
-        everywhere = {*WILDCARDS, *_everywhere(state, spec)}
-        mappings = [
-            mapping
-            for port in spec.ports
-            for mapping in published.take(port, sorted(everywhere) if port.host_ip is None else [port.host_ip]).values()
-        ]
+        everywhere = sorted({*WILDCARDS, *_everywhere(state, spec)})
+        mappings = []
+        for port in spec.ports:
+            found = published.take(port, everywhere if port.host_ip is None else [port.host_ip])
+            mappings += found.values()
+            if not found:
+                missed.append(port)
     for mapping in mappings:
         del state.mappings[mapping.key]
+    return missed
 
 
 def _is_on(state: State, mapping: PortMapping, network: str | None) -> bool:
