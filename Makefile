@@ -25,7 +25,7 @@ export MOLECULE_COMMAND_BORDERS := false
 export REUSE_ENCODING_MODULE := charset_normalizer
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint unit kernel fuzz compare bench vm integration molecule clean setup setup-demo setup-dev
+.PHONY: help demo test lint unit kernel fuzz compare bench vm integration molecule docs guides clean setup setup-demo setup-dev
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1 \t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -34,7 +34,7 @@ demo: setup-demo ## show it at work on a throwaway host (root)
 	@scripts/demo
 
 test: setup ## everything below, and the demo (root)
-	@scripts/parts lint unit kernel integration molecule demo
+	@scripts/parts lint unit kernel integration molecule guides docs demo
 
 lint: setup-dev ## style, Ansible's rules, changelog, licences, Python 3.9 in plugins/
 	@ruff check
@@ -73,6 +73,14 @@ molecule: setup ## roles on throwaway hosts; SCENARIO=custom_network STEP=conver
 	@for scenario in $(SCENARIO); do \
 	  MOLECULE_GLOB=molecule/$$scenario/molecule.yml molecule -c molecule/config.yml $(STEP) -s $$scenario || exit; \
 	done
+
+guides: setup ## what the guides show, followed on throwaway hosts (root)
+	@scripts/setup guides
+	@pytest -q -n 2 tests/docs
+
+docs: setup-dev ## the documentation as HTML, in .cache/docs/html
+	@scripts/setup docs
+	@scripts/docs
 
 clean: ## remove all that was installed or written here
 	@rm -rf .venv .cache .ansible .hypothesis .pytest_cache .ruff_cache tests/output *.tar.gz
