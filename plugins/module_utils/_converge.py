@@ -10,11 +10,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Callable, Generic, TypeVar
+from typing import TYPE_CHECKING, Callable, Generic, TypeVar
 
 from . import _reserved
 from ._conflicts import find_conflicts, find_waiting, left_alone, without_waiting
-from ._errors import BridgeworkError, HostError, KernelError, StateError, quoted
+from ._errors import BridgeworkError, HostError, KernelError, StateError, listed, quoted
 from ._facts import Facts
 from ._firewall import AUTO, Firewall
 from ._hostconfig import HOST, UNFINISHED, Address, HostConfig, Link, Namespace, Route, Sysctl
@@ -30,6 +30,9 @@ from ._render import render
 from ._settings import LEADERS
 from ._state import State
 from ._store import Store
+
+if TYPE_CHECKING:
+    from ._flows import PortChange
 
 Outcome = TypeVar("Outcome")
 Intent = Callable[[State, Facts], Outcome]
@@ -132,14 +135,20 @@ class _Run:
             plan = make_plan(target, present)
             if plan.firewall is not None:
                 self._firewall.require({**old.firewall, **wanted.firewall})  # also for what is to go
+            change = _port_change(target, present, old)
             problems = [*left.values(), *(each.problem for each in waiting)]
-            warnings = (*_warnings(items, problems), *_stranded(self._declared, state), *self._objections(state))
+            warnings = (
+                *_warnings(items, problems),
+                *_stranded(self._declared, state),
+                *self._objections(state),
+                *_lasting_flows(change),
+            )
             result = Result(self._declared, state, plan, outcome, warnings)
             if check_mode:
                 return result
             try:
                 if result.changed or self._is_owed(state, target):
-                    self._carry_out(result, target, old, present, left)
+                    self._carry_out(result, target, old, present, left, change)
                 self._firewall.remember(self._store.fingerprint())
                 return result
             except KernelError as error:
@@ -171,14 +180,20 @@ class _Run:
         return observe(self._kernel, scope, self._firewall, expected=old, declared=self._fingerprint)
 
     def _carry_out(
-        self, result: Result, wanted: HostConfig, old: HostConfig, present: HostConfig, left: Mapping[str, str]
+        self,
+        result: Result,
+        wanted: HostConfig,
+        old: HostConfig,
+        present: HostConfig,
+        left: Mapping[str, str],
+        change: PortChange | None,
     ) -> None:
         announced = self._announce(result, wanted)
         if announced != self._ledger:
             self._record(announced)
         try:
             self._apply(result.plan)
-            self._forget_flows(wanted, present, old)
+            self._forget_flows(change)
             settled = self._settle(announced, result, wanted, left)
             self._store.save((self._declared, announced), (result.after, settled))
         except BaseException as error:
@@ -193,13 +208,10 @@ class _Run:
 
         apply(self._kernel, plan, self._firewall)
 
-    def _forget_flows(self, wanted: HostConfig, *earlier: HostConfig) -> None:
-        """The flows that lead where a port led earlier, and leads no more."""
-        if any(each.firewall is not wanted.firewall for each in earlier):
-            from ._flows import PortChange
+    def _forget_flows(self, change: PortChange | None) -> None:
+        if change is not None:
             from ._kernel.conntrack import forget_left_behind
 
-            change = PortChange.towards(wanted.ports(), *(each.ports() for each in earlier))
             forget_left_behind(self._kernel.tables, change)
 
     def _record(self, announced: Ledger) -> None:
@@ -263,13 +275,37 @@ class _Run:
         try:
             now = self._observe(announced, wanted, old, target)
             self._apply(make_plan(target, now))
-            self._forget_flows(target, now)
+            self._forget_flows(_port_change(target, now))
             self._store.save((self._declared, announced), (self._declared, self._ledger))
             self._store.unmake()
         except (BridgeworkError, OSError) as second:
             raise KernelError(
                 f"{error}; putting back what was there failed too ({second}): the next run repairs it"
             ) from error
+
+
+def _port_change(wanted: HostConfig, *earlier: HostConfig) -> PortChange | None:
+    """What becomes of the published ports; None where nothing does."""
+    if all(each.firewall is wanted.firewall for each in earlier):
+        return None
+    from ._flows import PortChange
+
+    return PortChange.towards(wanted.ports(), *(each.ports() for each in earlier))
+
+
+def _lasting_flows(change: PortChange | None) -> list[str]:
+    """That flows which should end go on, where the kernel can't be told to end them."""
+    ports = change.left_behind if change is not None else []
+    if not ports:
+        return []
+    from ._kernel.conntrack import is_told
+
+    if is_told():
+        return []
+    return [
+        f"firewall: clients of {listed(ports)} that go on sending are led as before, since this kernel can't be asked "
+        "for its flows; load the module that tells of them (modprobe nf_conntrack_netlink) before ports are changed"
+    ]
 
 
 def _warnings(items: Iterable[Item], problems: Iterable[str]) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 
 from ._firewall.ruleset import PortRule
-from ._model import WILDCARDS, version_of
+from ._model import WILDCARDS, socket_text, version_of
 
 LASTING = ("udp", "sctp")  # flows that a client doesn't begin anew by itself
 
@@ -58,6 +58,11 @@ class PortChange:
     def all(self) -> frozenset[PortRule]:
         return self.closed | self.opened | self.narrowed
 
+    @property
+    def left_behind(self) -> list[str]:
+        """The ports that clients may have flows by that are to end, as users write them."""
+        return sorted({socket_text(*each) for each in map(_place, self.closed | self.narrowed)})
+
     @classmethod
     def towards(cls, wanted: frozenset[PortRule], *earlier: frozenset[PortRule]) -> PortChange:
         """``earlier``: what flows may have been led by, such as the rules that were found, and those declared before.
@@ -86,6 +91,10 @@ class PortChange:
 
     def at(self, protocol: str, port: int) -> _Concerned | None:
         return self._by_port.get((protocol, port))
+
+
+def _place(port: PortRule) -> tuple[str, int, str]:
+    return port.host_ip, port.host_port, port.protocol
 
 
 def is_left_behind(flow: Flow, change: PortChange, local: Set[str]) -> bool:

@@ -8,7 +8,8 @@ It has all imported already, and forks a worker into each host that it hears of.
 
     {"module": name, "arguments": {…}}                a single one is run by the worker itself, several each by a fork
     {"snapshot": true}
-    {…, "fork": true, "user": 65534, "environment": {…}, "fault": {"at": 3, "how": "fail" or "kill"}}
+    {…, "fork": true, "user": 65534, "environment": {…}, "fault": {"at": 3, "how": "fail" or "kill"},
+     "hide_flows": true}
 
 A fault stops the run the moment before its Nth change to the host: by an error of the kernel's, or by SIGKILL.
 """
@@ -38,7 +39,7 @@ import netaddr  # noqa: F401
 import pyroute2
 from ansible.module_utils.common import warnings
 from ansible.module_utils.testing import patch_module_args
-from kernel.faults import Faults
+from kernel.faults import Faults, hide_flows
 from kernel.snapshot import take
 
 NAMESPACES = ("mnt", "uts", "ipc", "net", "pid")
@@ -118,6 +119,8 @@ def start(job: Job) -> dict[str, Any]:
 def _run_apart(job: Job, counters: mmap.mmap) -> int:
     if job.get("fault"):
         Faults(**job["fault"], counter=counters).install()
+    if job.get("hide_flows"):
+        hide_flows()
     if job.get("user"):
         os.setuid(job["user"])
     started: list[str] = []

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from kernel.support import HOST, PEER, REMOTE, Managed, killed, parsed
+from kernel.support import HOST, PEER, REMOTE, Managed, killed, parsed, warnings_of
 
 from lab import Answer, Lab
 
@@ -188,6 +188,30 @@ def test_udp_client_of_a_mapping_that_is_taken_back_is_answered_no_more(lab: Lab
     assert lab.peer.ask("udp", HOST, 5353, source_port=SAME_PORT, timeout=0.3) is None
     with web.host.serve("udp", 5353):
         assert lab.peer.ask("udp", HOST, 5353, source_port=SAME_PORT) == Answer("host", PEER, SAME_PORT)
+
+
+def test_flows_that_the_kernel_can_not_be_asked_for_are_said_to_stay(lab: Lab, web: Managed) -> None:
+    def task(container: str, *ports: str) -> tuple[str, dict[str, Any]]:
+        return "port_mapping", {"container": container, "published_ports": list(ports), "exclusive": True}
+
+    def warned(*call: Any) -> list[str]:
+        """As check mode foretells it, and the run in which it comes about says it, but no later one."""
+        blind = {"fork": True, "hide_flows": True}
+        predicted, done, again = (web.once(*call, check=check, **blind) for check in (True, False, False))
+        assert done["changed"] and warnings_of(predicted) == warnings_of(done) and not warnings_of(again)
+        return warnings_of(done)
+
+    assert not warned(*task("web", "5353:8080/udp", "8000:8080")), "nobody was led anywhere before"
+    web.host.serve("udp", 8080, netns="web")
+    web.host.serve("udp", 8081, netns="web", name="web 8081")
+    assert lab.peer.ask("udp", HOST, 5353, source_port=SAME_PORT)
+    assert not warned(*task("web", "5353:8080/udp", "8000:8081")), "TCP clients notice"
+    assert warned(*task("web", "5353:8081/udp")) == [
+        "firewall: clients of 0.0.0.0:5353/udp that go on sending are led as before, since this kernel can't be asked "
+        "for its flows; load the module that tells of them (modprobe nf_conntrack_netlink) before ports are changed"
+    ]
+    assert lab.peer.ask("udp", HOST, 5353, source_port=SAME_PORT).server == "web"
+    assert not warnings_of(web.once(*task("web", "5353:8080/udp"))), "this one can be asked"
 
 
 DAMAGES = {

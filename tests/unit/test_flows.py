@@ -59,6 +59,15 @@ def test_flow_is_left_behind_by_a_change(
     assert is_left_behind(flow, change, LOCAL) == left_behind
 
 
+def test_ports_whose_clients_may_have_flows_are_named() -> None:
+    closed, opened = EVERYWHERE, PortRule("udp", "0.0.0.0", 54, WEB, 5354)
+    narrowed = PortRule("tcp", "::", 80, "fd00:1::2", 80)
+    after = frozenset({opened, TO_DB, narrowed._replace(sources=("2001:db8::/64",))})
+    change = PortChange.towards(after, frozenset({closed, narrowed}))
+    assert change.left_behind == ["0.0.0.0:53/udp", "[::]:80/tcp"]
+    assert not PortChange.towards(frozenset({opened}), frozenset()).left_behind
+
+
 TO_SOME = PortRule("udp", "0.0.0.0", 53, WEB, 5353, ("198.51.100.0/24", "203.0.113.7/32"))
 TO_SOME_BY_TCP = PortRule("tcp", "0.0.0.0", 53, WEB, 5353, ("198.51.100.0/24",))
 BY_TCP = PortRule("tcp", "0.0.0.0", 53, WEB, 5353)

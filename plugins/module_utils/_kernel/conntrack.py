@@ -34,7 +34,7 @@ FEW = 16  # to ask for so many ports one by one is cheaper than to read the whol
 TIMEOUT = 30  # seconds
 
 NETLINK_NETFILTER = 12
-GET, DELETE = 1 << 8 | 1, 1 << 8 | 2  # NFNL_SUBSYS_CTNETLINK and the message's number
+GET, DELETE, GET_STATS = 1 << 8 | 1, 1 << 8 | 2, 1 << 8 | 5  # NFNL_SUBSYS_CTNETLINK and the message's number
 HEADER = struct.Struct("=BBH")  # struct nfgenmsg
 CTA_TUPLE_ORIG, CTA_ID, CTA_ZONE, CTA_FILTER = 1, 12, 18, 25
 CTA_TUPLE_PROTO = 2
@@ -48,13 +48,23 @@ TUPLES = {4: struct.Struct("=12x4s4x4s8xB7x2s6x2s2x"), 6: struct.Struct("=12x16s
 ZONE = 8  # bytes
 
 
+def is_told() -> bool:
+    """Whether the kernel tells of its flows: it has nf_conntrack_netlink, or loads that as it is asked."""
+    try:
+        with closing(Table(4)) as table:
+            table.ask(GET_STATS)
+    except OSError:
+        return False
+    return True
+
+
 def forget_left_behind(tables: Tables, change: PortChange) -> None:
     """The flows that the change leaves behind end; the next packet of each client starts another one."""
     if not change.all:
         return
     local = tables.local_addresses()
     for version in sorted({6 if ":" in port.host_ip else 4 for port in change.all}):
-        # A kernel that can't be asked for its flows keeps them until they are idle for some seconds.
+        # A kernel that can't be asked for its flows keeps them until they end: there is a warning then.
         with suppress(OSError), closing(Table(version)) as table:
             for flow, key in table.flows(change):
                 if is_left_behind(flow, change, local):
@@ -86,7 +96,11 @@ class Table:
 
     def remove(self, key: bytes) -> None:
         """Raises OSError where there is no such flow."""
-        self._socket.send(message(DELETE, NLM_F_REQUEST | NLM_F_ACK, self._header() + key))
+        self.ask(DELETE, key)
+
+    def ask(self, kind: int, about: bytes = b"") -> None:
+        """Raises OSError where the kernel refuses."""
+        self._socket.send(message(kind, NLM_F_REQUEST | NLM_F_ACK, self._header() + about))
         for _body in answers(self._socket):
             pass
 
