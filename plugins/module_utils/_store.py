@@ -134,7 +134,7 @@ class Store:
                     return State(), Ledger()
                 _upgrade(connection, version)  # for this reading alone: what isn't committed is forgotten
                 return _read(connection)
-        except (sqlite3.Error, ValueError, KeyError, TypeError) as error:
+        except (sqlite3.Error, ValueError, LookupError, TypeError) as error:
             raise self._unreadable(error) from error
 
     def fingerprint(self) -> str:
@@ -190,7 +190,12 @@ class Store:
                 f'state file "{self._path}": has schema version {version}, this collection knows {VERSION}; '
                 "upgrade the collection bridgework.network"
             )
-        return version
+        if version < 1 and connection.execute("SELECT EXISTS (SELECT 1 FROM sqlite_master)").fetchone()[0]:
+            raise StateError(
+                f'state file "{self._path}": has tables, but {version} for their schema version; restore it from a '
+                f"backup with that (PRAGMA user_version, {VERSION} with this collection), or move it away to start anew"
+            )
+        return max(version, 0)
 
     def _unreadable(self, error: Exception) -> StateError:
         return StateError(

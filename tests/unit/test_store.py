@@ -294,14 +294,36 @@ class TestBadFile:
             "UPDATE network SET labels = '{'",
             "UPDATE endpoint SET aliases = 'web'",
             "UPDATE endpoint SET aliases = '7'",
+            "ALTER TABLE container DROP COLUMN anchor",  # as before it had that
+            "INSERT INTO setting VALUES ('unheard of', 1)",
         ],
     )
     def test_file_with_other_content_is_refused(self, store: Store, file: Path, damage: str) -> None:
         store.save(NOTHING, (a_state(an_endpoint()), Ledger()))
         with closing(sqlite3.connect(file)) as connection, connection:
-            connection.execute(damage)
+            connection.executescript(damage)
+        before = file.read_bytes()
         with pytest.raises(StateError, match="can't be read"):
             store.load()
+        assert file.read_bytes() == before
+
+    @pytest.mark.parametrize("version", [0, -1])
+    def test_file_whose_version_got_lost_is_not_taken_for_an_empty_one(
+        self, store: Store, file: Path, version: int
+    ) -> None:
+        """As a text dump of SQLite's loses it."""
+        store.save(NOTHING, (a_state(), Ledger()))
+        with closing(sqlite3.connect(file)) as connection:
+            connection.execute(f"PRAGMA user_version = {version}")
+        before = file.read_bytes()
+        for use in (store.load, lambda: store.save(NOTHING, (a_state(), Ledger()))):
+            with pytest.raises(StateError) as refusal:
+                use()
+            assert str(refusal.value) == (
+                f'state file "{file}": has tables, but {version} for their schema version; restore it from a backup '
+                f"with that (PRAGMA user_version, {VERSION} with this collection), or move it away to start anew"
+            )
+        assert file.read_bytes() == before
 
     def test_directory_that_cant_be_made_is_an_error_of_one_line(self, tmp_path: Path) -> None:
         (tmp_path / "file").touch()
