@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: Bridgework contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which networks are listed, and how: names, filters and formats, as ``docker network ls`` has them. Pure.
+"""Which networks and containers are listed, and how: names, filters and formats, as Docker has them. Pure.
 
 Source of the filters' meaning: ``docker network ls`` in Docker's reference, and daemon/network/filter.go of moby.
 """
@@ -16,7 +16,7 @@ from . import _inspect, _validate
 from ._errors import InvalidInput, did_you_mean
 from ._facts import Facts
 from ._labels import has_labels
-from ._model import PREDEFINED_NETWORKS
+from ._model import MODES, PREDEFINED_NETWORKS, Container
 from ._references import named
 from ._state import State
 
@@ -28,6 +28,8 @@ SHORTEST_PREFIX = 3  # a shorter name is hardly meant for the beginning of an ID
 PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 COLUMNS = {"NETWORK ID": "id", "NAME": "name", "DRIVER": "driver", "SCOPE": "scope"}
 FIELDS = ("created", "driver", "id", "internal", "ipv4", "ipv6", "labels", "name", "scope")
+
+CONTAINER_FILTERS = ("label", "mode")
 
 Inspected = dict[str, Any]  # a network in the shape of `docker network inspect`
 
@@ -63,6 +65,26 @@ class Listing:
     networks: list[Inspected]
     missing: list[str]
     lines: list[str]
+
+
+def container_filters(filters: Mapping[str, Any] | None) -> dict[str, tuple[str, ...]]:
+    """The values of each filter of containers. Raises InvalidInput."""
+    found = {}
+    for key, value in (filters or {}).items():
+        if key not in CONTAINER_FILTERS:
+            raise InvalidInput("containers", "filters", key, "is unknown", did_you_mean(key, CONTAINER_FILTERS))
+        found[key] = _validate.filter_values("containers", key, value)
+        for each in found[key] if key == "mode" else ():
+            if each not in MODES:
+                raise InvalidInput(
+                    "containers", "filters", f"mode={each}", "is unknown", "use one of: " + ", ".join(MODES)
+                )
+    return {key: values for key, values in found.items() if values}
+
+
+def passes(container: Container, filters: Mapping[str, Sequence[str]]) -> bool:
+    """Whether a container has all the labels, and one of the modes."""
+    return has_labels(container.labels, filters.get("label", ())) and container.mode in filters.get("mode", MODES)
 
 
 def list_networks(state: State, facts: Facts, spec: ListSpec) -> Listing:

@@ -22,6 +22,13 @@ options:
     description: Names of containers. Without it all declared containers are inspected.
     type: list
     elements: str
+  filters:
+    description:
+      - Inspect only containers that pass all of these filters, each a value or a list of values.
+      - Of several V(label) values, each a key or C(key=value), all must be there.
+      - Of several V(mode) values any will do.
+      - A container of O(name) that does not pass is none of RV(missing).
+    type: dict
 """
 
 EXAMPLES = r"""
@@ -33,11 +40,17 @@ EXAMPLES = r"""
 
 - name: Inspect all containers
   bridgework.network.container_info:
+
+- name: Inspect the containers of a project that have an interface of their own
+  bridgework.network.container_info:
+    filters:
+      label: project=shop
+      mode: bridge
 """
 
 RETURN = r"""
 exists:
-  description: Whether each of O(name) is a declared container.
+  description: Whether each of O(name) is a declared container, and any passes O(filters).
   returned: always
   type: bool
   sample: true
@@ -151,14 +164,27 @@ containers:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.bridgework.network.plugins.module_utils import _inspect, _references, _validate
+from ansible_collections.bridgework.network.plugins.module_utils import (
+    _inspect,
+    _listing,
+    _references,
+    _validate,
+)
 from ansible_collections.bridgework.network.plugins.module_utils._ansible import show
 
 
-def view_of(names):
+def read(params):
+    return params["name"], _listing.container_filters(params["filters"])
+
+
+def view_of(spec):
+    names, filters = spec
+
     def view(state, facts):
         wanted = sorted(state.containers) if names is None else list(dict.fromkeys(map(_named, _validate.words(names))))
-        return {name: _inspect.container_now(state, facts, name) for name in wanted}
+        missing = [name for name in wanted if name not in state.containers]
+        chosen = [each for each in wanted if each not in missing and _listing.passes(state.containers[each], filters)]
+        return missing, [_inspect.container_now(state, facts, name) for name in chosen]
 
     return view
 
@@ -168,9 +194,8 @@ def _named(text):
     return _references.container("container", "name", text) if text.startswith("/") else text
 
 
-def results(names, found):
-    containers = [container for container in found.values() if container is not None]
-    missing = [name for name, container in found.items() if container is None]
+def results(_spec, found):
+    missing, containers = found
     return {
         "exists": not missing and bool(containers),
         "missing": missing,
@@ -181,10 +206,10 @@ def results(names, found):
 
 def main():
     module = AnsibleModule(
-        argument_spec={"name": {"type": "list", "elements": "str"}},
+        argument_spec={"name": {"type": "list", "elements": "str"}, "filters": {"type": "dict"}},
         supports_check_mode=True,
     )
-    show(module, lambda params: params["name"], view_of, results)
+    show(module, read, view_of, results)
 
 
 if __name__ == "__main__":

@@ -102,6 +102,9 @@ options:
         type: bool
         default: false
         aliases: [incremental]
+      container_labels:
+        description: As O(container_labels).
+        type: dict
       endpoints:
         description: As O(endpoints).
         type: list
@@ -231,6 +234,9 @@ options:
     type: bool
     default: false
     aliases: [incremental]
+  container_labels:
+    description: Labels of the containers that this task makes. Those that are there already keep their own.
+    type: dict
   endpoints:
     description: Containers that are connected in a particular way, or not.
     type: list
@@ -454,6 +460,7 @@ NETWORK = {
     "connected": {"type": "list", "elements": "str", "aliases": ["containers"]},
     "appends": {"type": "bool", "default": False, "aliases": ["incremental"]},
     "endpoints": ENDPOINTS,
+    "container_labels": {"type": "dict"},
     "force": {"type": "bool", "default": False},
     "state": STATE,
 }

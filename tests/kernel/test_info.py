@@ -472,3 +472,21 @@ def test_connection_to_docker_says_nothing_but_of_another_host(managed: Managed)
     problem = 'docker_host "tcp://192.0.2.20:2376" may be another host than the task\'s; leave it out'
     assert problem in managed.container_network(name="other", **remote, fails=True)["msg"]
     assert problem in managed.container_network_info(name="net", **remote, fails=True)["msg"]
+
+
+def test_containers_are_found_by_label_and_mode(managed: Managed) -> None:
+    labelled = {"name": "shop", "labels": {"project": "shop", "tier": ""}}
+    managed.run("netns_bridge", containers=[labelled, {"name": "exporter", "mode": "host"}], framed=False)
+
+    def found(**arguments: Any) -> list[str]:
+        return [each["name"] for each in managed.container_info(**arguments)["containers"]]
+
+    assert found(filters={"label": "project"}) == found(filters={"label": ["project=shop", "tier"]}) == ["shop"]
+    assert found(filters={"label": "project=other"}) == found(filters={"label": "project", "mode": "host"}) == []
+    assert found(filters={"mode": ["host", "none"]}) == ["exporter"]
+    asked = managed.container_info(name=["shop", "exporter", "lost"], filters={"mode": "host"})
+    assert (asked["missing"], [each["name"] for each in asked["containers"]]) == (["lost"], ["exporter"])
+    refusal = managed.look("container_info", filters={"labels": "x"}, fails=True)["msg"]
+    assert refusal == 'containers: filters "labels" is unknown; did you mean label?'
+    refusal = managed.look("container_info", filters={"mode": "nat"}, fails=True)["msg"]
+    assert refusal == 'containers: filters "mode=nat" is unknown; use one of: bridge, none, host, container'

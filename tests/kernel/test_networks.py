@@ -441,3 +441,11 @@ def test_network_can_be_removed_by_its_id(managed: Managed, length: int) -> None
 def test_predefined_networks_can_not_be_removed(managed: Managed, name: str) -> None:
     managed.run("netns_bridge", framed=False)
     assert "is predefined" in managed.container_network(name=name, state="absent", fails=True)["msg"]
+
+
+def test_only_containers_that_a_task_makes_get_its_labels(managed: Managed) -> None:
+    managed.run("netns_bridge", containers=[{"name": "old", "labels": {"a": "1"}}], framed=False)
+    managed.container_network(name="front", connected=["old", "new"], container_labels={"by": "us"})
+    managed.container_network(name="front", connected=["old", "new"], container_labels={"by": "others"})
+    found = managed.container_info()["containers"]
+    assert {each["name"]: each["labels"] for each in found} == {"old": {"a": "1"}, "new": {"by": "us"}}

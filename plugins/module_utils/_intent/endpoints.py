@@ -13,7 +13,7 @@ from .. import _ipam, _options, _references, _validate
 from .._drivers import driver_of
 from .._errors import InUse, InvalidInput, quoted
 from .._facts import Facts
-from .._model import FAMILIES, Container, Endpoint, Network, version_of
+from .._model import FAMILIES, Container, Endpoint, Network, is_reference, version_of
 from .._state import State
 from . import endpoint_options
 
@@ -117,14 +117,20 @@ def on_trust(network: Network, specs: Sequence[EndpointSpec]) -> tuple[tuple[End
     return tuple(found), warnings
 
 
-def connect(state: State, facts: Facts, network: Network, spec: EndpointSpec) -> None:
-    """The container has an endpoint on the network, as the spec says."""
+def connect(
+    state: State, facts: Facts, network: Network, spec: EndpointSpec, labels: Mapping[str, str] | None = None
+) -> None:
+    """The container has an endpoint on the network, as the spec says. If it is made for that, it has the labels."""
     subject = f'network "{network.name}"'
     if network.config_only:
         raise InvalidInput(
             subject, "connected", spec.container, "can't be: the network is configuration only", "connect it to another"
         )
-    container = state.containers.get(spec.container) or new_container(state, facts, spec.container, "bridge")
+    container = state.containers.get(spec.container)
+    if container is None:
+        container = new_container(state, facts, spec.container, "bridge")
+        if labels and not is_reference(container.name):  # one that somebody else runs isn't made
+            container = state.containers[container.name] = replace(container, labels=labels)
     if container.mode != "bridge":
         raise InvalidInput(
             subject,

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .. import _drivers, _ipam, _options, _references, _validate
@@ -54,6 +54,7 @@ class NetworkSpec:
     attachable: bool | None = None
     labels: Mapping[str, str] | None = None
     connected: tuple[str, ...] | None = None
+    container_labels: Mapping[str, str] = field(default_factory=dict)  # of containers that are made
     appends: bool = False
     endpoints: tuple[EndpointSpec, ...] = ()
     given: frozenset[str] = frozenset()  # containers that are called by a path, and so have to exist
@@ -92,6 +93,7 @@ class NetworkSpec:
             labels=None if params.get("labels") is None else text_values(params["labels"]),
             # An empty list says nothing, as with docker_network: it is what is left of an expression without a value.
             connected=_names(subject, "connected", connected) if connected else None,
+            container_labels=text_values(params.get("container_labels") or {}),
             appends=bool(params.get("appends")),
             endpoints=tuple(EndpointSpec.from_params(subject, each) for each in endpoints),
             given=_references.paths(_validate.words([*(connected or ()), *joining])),
@@ -408,12 +410,12 @@ def _connect_all(state: State, facts: Facts, network: Network, spec: NetworkSpec
     for each in fixed:
         vacate(state, network, each)
     for each in fixed:
-        connect(state, facts, network, each)
+        connect(state, facts, network, each, spec.container_labels)
     readdress(state, facts, network)
     free = [each for each in present if not each.fixes_address]
     others = [EndpointSpec(name) for name in spec.connected or () if name not in named and name not in absent]
     for each in (*free, *others):
-        connect(state, facts, network, each)
+        connect(state, facts, network, each, spec.container_labels)
 
 
 def _refuse_repeats(kind: str, option: str, names: Sequence[str]) -> None:
