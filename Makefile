@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 PYTHON ?= python3
-SCENARIO ?= $(patsubst molecule/%/molecule.yml,%,$(wildcard molecule/*/molecule.yml))
+SCENARIO ?=
 STEP ?= test
 EXAMPLES ?= 300
 PARSERS := $(addprefix tests/unit/,test_portspec.py test_intent_ports.py test_reserved.py test_flows.py \
@@ -70,9 +70,7 @@ integration: setup ## each module through ansible-playbook (root)
 	@tests/integration/run
 
 molecule: setup ## roles on throwaway hosts; SCENARIO=custom_network STEP=converge for a part of it (root)
-	@for scenario in $(SCENARIO); do \
-	  MOLECULE_GLOB=molecule/$$scenario/molecule.yml molecule -c molecule/config.yml $(STEP) -s $$scenario || exit; \
-	done
+	@molecule -c molecule/config.yml $(STEP) $(or $(addprefix -s ,$(SCENARIO)),--all)
 
 guides: setup ## what the guides show, followed on throwaway hosts (root)
 	@scripts/setup guides
