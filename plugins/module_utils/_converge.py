@@ -165,7 +165,8 @@ class _Run:
     def _objections(self, state: State) -> list[str]:
         """What others have against our traffic."""
         devices = {each.device: each.versions for each in state.routed_networks() if not each.internal}
-        return self._firewall.objections(state.firewall_backend, devices)
+        local = self._kernel.tables.local_addresses
+        return self._firewall.objections(state.firewall_backend, devices, state.mappings, local)
 
     def _is_owed(self, state: State, wanted: HostConfig) -> bool:
         """Whether a run that was killed has left claims in the ledger that nothing stands behind any more."""

@@ -9,7 +9,7 @@ import json
 import re
 
 import pytest
-from kernel.support import HOST, PEER, REMOTE, Managed, bare, same, warnings_of
+from kernel.support import HOST, PEER, REMOTE, Managed, bare, parsed, same, warnings_of
 
 from lab import Lab
 
@@ -317,3 +317,93 @@ def test_rule_that_others_put_before_ours_is_named(lab: Lab, managed: Managed) -
     assert "before our rules" in warning and "put that rule behind the jump to BRIDGEWORK-FORWARD" in warning
     managed.sh("iptables -D FORWARD 1")
     assert managed.host.ping(PEER, netns="web") and not warnings_of(managed.container_network(**front))
+
+
+# What others do to a published port before ours is looked up.
+
+PORT = {"container": "web", "published_ports": ["8000:8080"]}
+TAKING = {
+    "nftables": (
+        "nft add table ip theirs; nft add chain ip theirs early '{ type nat hook prerouting priority -110; }'; "
+        "nft add rule ip theirs early tcp dport 8000 counter redirect to :7000",
+        "nft delete table ip theirs",
+    ),
+    "iptables": (
+        "iptables -t nat -N DOCKER; iptables -t nat -I PREROUTING -m addrtype --dst-type LOCAL -j DOCKER; "
+        "iptables -t nat -A DOCKER ! -i docker0 -p tcp --dport 8000 -j REDIRECT --to-ports 7000",
+        "iptables -t nat -F DOCKER",
+    ),
+}
+
+
+@pytest.mark.usefixtures("backend")
+@pytest.mark.parametrize("way", TAKING)
+def test_rule_that_leads_a_published_port_elsewhere_is_named(lab: Lab, managed: Managed, way: str) -> None:
+    managed.container_network(name="front", connected=["web"])
+    managed.host.serve("tcp", 7000, name="theirs")
+    managed.host.serve("tcp", 8080, netns="web")
+    put, take_away = TAKING[way]
+    managed.sh(put)
+    (warning,) = warnings_of(managed.port_mapping(**PORT))
+    assert 'leads elsewhere what is for 0.0.0.0:8000/tcp of container "web"; take it away, or' in warning
+    answer = lab.peer.ask("tcp", HOST, 8000)
+    assert answer and answer.server in ("web", "theirs"), "who was first"
+    (outcome,) = managed.outcomes([("port_mapping", PORT)], fork=True)
+    assert warnings_of(parsed(outcome)) == [warning] and outcome["processes"] == 0, "remembered"
+    assert not warnings_of(managed.port_mapping(container="web", published_ports=["8001:8080"], exclusive=True))
+    managed.port_mapping(**PORT, exclusive=True)
+    managed.sh(take_away)
+    assert not warnings_of(managed.port_mapping(**PORT))
+    assert lab.peer.ask("tcp", HOST, 8000).server == "web"
+
+
+DROPPING = {
+    "raw table": "iptables -t raw -A PREROUTING -p tcp --dport 8000 -j DROP",
+    "mangle table, any port": "iptables -t mangle -A PREROUTING -p tcp -m multiport --dports 22,8000:8010 -j DROP",
+    "policy of a chain": "nft add table inet theirs; "
+    "nft add chain inet theirs early '{ type filter hook prerouting priority -250; policy drop; }'; "
+    "nft add rule inet theirs early ct state established,related accept; "
+    "nft add rule inet theirs early meta l4proto { icmp, ipv6-icmp } accept; "
+    "nft add rule inet theirs early iifname lo accept; nft add rule inet theirs early tcp dport 22 accept",
+}
+
+
+@pytest.mark.usefixtures("backend")
+@pytest.mark.parametrize("what", DROPPING)
+def test_rule_that_drops_what_is_for_a_published_port_is_named(lab: Lab, managed: Managed, what: str) -> None:
+    managed.container_network(name="front", connected=["web"])
+    managed.host.serve("tcp", 8080, netns="web")
+    managed.sh(DROPPING[what])
+    (warning,) = warnings_of(managed.port_mapping(**PORT))
+    assert 'stops what is for 0.0.0.0:8000/tcp of container "web"; accept that before it, or take it away' in warning
+    assert not lab.peer.ask("tcp", HOST, 8000, timeout=0.3)
+
+
+def test_rule_that_stops_a_bridge_by_its_name_is_named(lab: Lab, managed: Managed) -> None:
+    lab.peer.serve("tcp", 7000)
+    managed.netns_bridge(containers=[{"name": "web"}], firewall_backend="nftables")
+    managed.sh("iptables -A FORWARD -i bw0 -p icmp -j ACCEPT; iptables -A FORWARD -i bw0 -j DROP")
+    spared = managed.netns_bridge(containers=[{"name": "web"}], firewall_backend="nftables")
+    assert not warnings_of(spared), "something about that bridge is let pass: who wrote that knows it"
+    managed.sh("iptables -D FORWARD 1")
+    (warning,) = warnings_of(managed.netns_bridge(containers=[{"name": "web"}], firewall_backend="nftables"))
+    assert 'has "iifname "bw0" drop", which stops what is to pass bw0' in warning
+    assert not managed.host.ask("tcp", PEER, 7000, netns="web", timeout=0.3)
+
+
+@pytest.mark.usefixtures("backend")
+def test_rules_of_others_for_other_ports_are_no_reason_to_warn(inhabited: Managed) -> None:
+    assert not warnings_of(inhabited.container_network(**NETWORKS[0], firewall_backend="iptables"))
+    assert not warnings_of(inhabited.port_mapping(**PORT, firewall_backend="iptables"))
+    (warning,) = warnings_of(
+        inhabited.port_mapping(container="web", published_ports=["9000:80"], firewall_backend="iptables")
+    )
+    assert "--dport 9000" in warning or "tcp dport 9000" in warning
+
+
+@pytest.mark.needs_kernel("ip6_tables")
+def test_rule_of_the_older_iptables_that_leads_a_published_port_elsewhere_is_named(managed: Managed) -> None:
+    managed.container_network(name="front", connected=["web"], firewall_backend="nftables")
+    managed.sh("iptables-legacy -t nat -A PREROUTING -p tcp --dport 8000 -j REDIRECT --to-ports 7000")
+    (warning,) = warnings_of(managed.port_mapping(**PORT, firewall_backend="nftables"))
+    assert 'the rule "-A PREROUTING -p tcp -m tcp --dport 8000 -j REDIRECT --to-ports 7000" of the chain' in warning

@@ -8,12 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ansible_collections.bridgework.network.plugins.module_utils._firewall.barriers import Barrier, objections
 from ansible_collections.bridgework.network.plugins.module_utils._firewall.neighbours import (
-    Barrier,
     find_barriers,
     find_legacy_barriers,
     is_in_use,
-    objections,
 )
 
 FIREWALLD = """table inet firewalld {

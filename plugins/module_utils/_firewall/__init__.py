@@ -14,8 +14,10 @@ from .memory import Generation, Memory, read_generation
 from .tools import version_mark
 
 if TYPE_CHECKING:
+    from .._state import Mappings
+    from .barriers import Barrier
+    from .detours import Detour
     from .guard import Guard
-    from .neighbours import Barrier
     from .ruleset import Identity, PortRule, Ruleset
 
 AUTO = "auto"
@@ -73,6 +75,7 @@ class Firewall:
         self._memory = Memory()
         self._generation: Generation | None = None  # of what was observed or applied
         self._barriers: list[Barrier] | None = None
+        self._detours: list[Detour] = []  # found together with these
         self._recalled = ""  # what is remembered of the host as it was found
 
     # Most runs find everything as it was left, and need none of them.
@@ -129,7 +132,7 @@ class Firewall:
         """
         self._generation = read_generation()
         self._recalled = _identity(declared)
-        self._barriers = self._recall(self._recalled)
+        self._recall(self._recalled)
         if self._barriers is not None:
             return expected
         self._recalled = ""
@@ -141,22 +144,34 @@ class Firewall:
                 found.update(part.observe(its))
         return found
 
-    def objections(self, name: str, devices: Mapping[str, Iterable[int]]) -> list[str]:
-        """What in others' rules is going to stop what the backend with that name lets through, a line each.
+    def objections(
+        self,
+        name: str,
+        devices: Mapping[str, Iterable[int]],
+        mappings: Mappings,
+        local: Callable[[], Collection[str]],
+    ) -> list[str]:
+        """What in others' rules stops or takes what the backend with that name lets through, a line each.
 
-        ``devices``: bridges that forward, with their families.
+        ``devices``: bridges that forward, with their families. ``local``: the host's addresses.
         """
         if self._barriers is None and name:
-            from .neighbours import read_barriers
+            from .neighbours import read_neighbours
 
-            self._barriers = read_barriers()  # also where they stop nothing yet: the next task remembers them
-        if not self._barriers:
-            return []
-        from .neighbours import objections
+            # Also what stops nothing yet: the next task remembers it.
+            self._barriers, self._detours = read_neighbours(local())
+        found = []
+        if self._barriers:
+            from . import barriers
 
-        ahead = self._backends[name].stands_before if name else ()
-        barriers = (each for each in self._barriers if each.overtakes == (each[:2] in ahead))
-        return objections(barriers, devices)
+            ahead = self._backends[name].stands_before if name else ()
+            standing = (each for each in self._barriers if each.overtakes == (each[:2] in ahead))
+            found += barriers.objections(standing, devices)
+        if self._detours and mappings:
+            from . import detours
+
+            found += detours.objections(self._detours, mappings, local)
+        return found
 
     def published(self, lines: FirewallLines) -> frozenset[PortRule]:
         return frozenset().union(*(each.published(_of(each, lines)) for each in self._backends.values()))
@@ -177,17 +192,22 @@ class Firewall:
         if self._barriers is None or not now or now == self._recalled:
             return
         if self._generation is not None and read_generation() == self._generation:
-            self._memory.keep(self._generation, now, self._barriers)
+            self._memory.keep(self._generation, now, [self._barriers, self._detours])
 
-    def _recall(self, declared: str) -> list[Barrier] | None:
-        if self._generation is None or not declared:
-            return None
-        found = self._memory.recall(self._generation, declared)
-        if not found:
-            return found
-        from .neighbours import Barrier
+    def _recall(self, declared: str) -> None:
+        self._barriers, self._detours = None, []
+        found = self._memory.recall(self._generation, declared) if self._generation is not None and declared else None
+        if found is None:
+            return
+        self._barriers, self._detours = found
+        if found[0]:
+            from .barriers import Barrier
 
-        return [Barrier(*each) for each in found]
+            self._barriers = [Barrier(*each) for each in found[0]]
+        if found[1]:
+            from .detours import Detour
+
+            self._detours = [Detour(*each) for each in found[1]]
 
     def _count(self, transactions: int | None) -> None:
         known = self._generation is not None and transactions is not None

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: Bridgework contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Rules of others that stop what ours let through.
+"""Rules of others that stop what ours let through, or take it elsewhere.
 
 A packet passes all chains of a hook, whoever made them, and has to be accepted in each.
 """
@@ -9,40 +9,31 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from typing import NamedTuple
+from functools import cache
+from typing import Callable
 
 from . import nft
-from .tools import find, older_tables, run
+from .barriers import FAMILIES, Barrier
+from .detours import Detour, detours_of
+from .foreign_nft import read_nft
+from .foreign_rules import DROP, JUMP, Met, Rule, Walk
+from .iptables_foreign import read_iptables
+from .iptables_kinds import OLDER_SAVE, save_older
+from .ruleset import is_loopback
+from .tools import find
 
-FAMILIES = {"ip": {4}, "ip6": {6}, "inet": {4, 6}}
 OURS = "bridgework"
+OUR_CHAINS = "BRIDGEWORK-"
+MOST_DETOURS = 1000
 LEGACY_FILTER = "filter (legacy)"  # of the older kind of iptables, which the newer kind's rules don't come before
 HOOK = re.compile(r"type filter hook forward priority .*?;(?: policy (\w+);)?")
+EARLY_HOOK = re.compile(r"type (?:filter|nat) hook prerouting priority .*?;(?: policy (\w+);)?")
 FINAL = re.compile(r"(?:counter (?:packets \d+ bytes \d+ )?)?((?:drop|reject\b[^#]*?) *)(?:#.*)?")
 LEGACY_FINAL = re.compile(r"-A FORWARD -j ((?:DROP|REJECT)\b.*)")
 LEGACY_NAME = re.compile(r" -[io] (\S+)")
 OUR_JUMP = re.compile(r"(?:jump|-j) BRIDGEWORK-\S+")
-# What prints the tables of the older kind of iptables, which nft knows nothing of.
-LEGACY = {
-    "ip": ("iptables-legacy-save", "iptables-save"),
-    "ip6": ("ip6tables-legacy-save", "ip6tables-save"),
-}
 NAME = re.compile(r'"([^"]*)"')
 BY_SET = re.compile(r"\b[io]ifname (?:\S+ )?[@$]|\b[io]if @")
-
-
-class Barrier(NamedTuple):
-    """A chain of somebody's that all forwarded packets pass, and what becomes there of those that nobody names.
-
-    ``names`` are the interfaces that its table names, which may end in ``*``. ``overtakes``: it comes before our rules
-    in a chain in which these come first.
-    """
-
-    table: str
-    chain: str
-    end: str
-    names: tuple[str, ...]
-    overtakes: bool = False
 
 
 def fitting_backend() -> str:
@@ -52,45 +43,126 @@ def fitting_backend() -> str:
     return "iptables" if find("iptables-restore") and any(map(is_in_use, _forward_chains())) else "nftables"
 
 
-def read_barriers() -> list[Barrier]:
-    """All of the host's."""
-    native = [
-        barrier
-        for table, chains in _foreign_tables(nft.show("list", "chains"))
-        if any(HOOK.search(chain) for chain in chains)
-        for barrier in find_barriers(table, nft.show("-t", "list", "table", *table.split(" ")))
-    ]
-    return [*native, *(each for family in LEGACY for each in find_legacy_barriers(family, _legacy_filter(family)))]
+def read_neighbours(local: Iterable[str]) -> tuple[list[Barrier], list[Detour]]:
+    """All of the host's; ``local`` are its addresses."""
+    addresses = [each for each in local if not is_loopback(each)]
+    barriers: list[Barrier] = []
+    detours: list[Detour] = []
+    found = [*_native(addresses), *(find_legacy(family, save_older(family), addresses) for family in OLDER_SAVE)]
+    for more_barriers, more_detours in found:
+        barriers += more_barriers
+        detours += more_detours
+    return barriers, detours[:MOST_DETOURS]
 
 
-def objections(barriers: Iterable[Barrier], devices: Mapping[str, Iterable[int]]) -> list[str]:
-    """What to tell the user, a line each. ``devices``: ours, with the families that they forward."""
-    found = []
-    for barrier in barriers:
-        families = FAMILIES[barrier.table.partition(" ")[0]]
-        stopped = [
-            device
-            for device, versions in sorted(devices.items())
-            if not families.isdisjoint(versions) and not any(_covers(name, device) for name in barrier.names)
-        ]
-        if stopped:
-            found.append(
-                f"firewall: chain {barrier.chain} of the table {barrier.table} {barrier.end}, which stops what is to "
-                f"pass {', '.join(stopped)}; {_remedy(barrier, stopped)}"
+def _native(local: Collection[str]) -> Iterator[tuple[list[Barrier], list[Detour]]]:
+    """Those of nf_tables."""
+    for table, chains in _foreign_tables(nft.show("list", "chains")):
+        words = ("-t", "list", "table", *table.split(" "))
+        early = [name for name, body in chains.items() if EARLY_HOOK.search(body)]
+        if any(HOOK.search(body) for body in chains.values()) or (
+            early and not any(name.startswith(OUR_CHAINS) for name in chains)
+        ):
+            yield find_native(table, nft.show(*words), local)
+        else:
+            # There may be thousands of rules of ours beside these.
+            yield from (_early(table, chain, _reader(table, None), local) for chain in early)
+
+
+def find_native(table: str, listing: str, local: Collection[str]) -> tuple[list[Barrier], list[Detour]]:
+    """Those in the listing of a table of nf_tables."""
+    barriers, detours = [*find_barriers(table, listing)], []
+    bodies = dict(_chains(listing))
+    rules_of = _reader(table, bodies)
+    for chain, body in bodies.items():
+        if HOOK.search(body):
+            barriers += _named(table, chain, rules_of)
+        elif EARLY_HOOK.search(body):
+            found = _early(table, chain, rules_of, local)
+            barriers += found[0]
+            detours += found[1]
+    return barriers, detours
+
+
+def find_legacy(family: str, saved: str, local: Collection[str]) -> tuple[list[Barrier], list[Detour]]:
+    """Those of the older kind of iptables, in what iptables-save prints of it."""
+    barriers = [*find_legacy_barriers(family, _section(saved, "filter"))]
+    detours: list[Detour] = []
+    for name, chains in read_iptables(saved).items():
+        table = f"{family} {name} (legacy)"
+
+        def rules_of(chain: str, chains: Mapping[str, list[Rule]] = chains) -> list[Rule]:
+            return chains.get(chain, [])
+
+        if name == "filter":
+            barriers += _named(table, "FORWARD", rules_of)
+        found = _early(table, "PREROUTING", rules_of, local)
+        barriers += found[0]
+        detours += found[1]
+    return barriers, detours
+
+
+def _reader(table: str, bodies: Mapping[str, str] | None) -> Callable[[str], list[Rule]]:
+    """The rules of a chain by its name, from a listing of the whole table, or read one by one."""
+
+    @cache
+    def rules_of(chain: str) -> list[Rule]:
+        one = bodies is None
+        listed = dict(_chains(nft.show("-t", "list", "chain", *table.split(" "), chain))) if one else bodies or {}
+        lines = [line.strip() for line in listed.get(chain, "").split("\n")]
+        hook = HOOK.search(lines[0]) or EARLY_HOOK.search(lines[0])
+        rules = read_nft(line for line in lines if not line.startswith("type "))
+        return [*rules, Rule("", DROP)] if hook and hook.group(1) == "drop" else rules
+
+    return rules_of
+
+
+def _early(
+    table: str, chain: str, rules_of: Callable[[str], list[Rule]], local: Collection[str]
+) -> tuple[list[Barrier], list[Detour]]:
+    """What a chain does to packets before it is known where they lead."""
+    way = Walk(rules_of, OUR_CHAINS)
+    way.through(chain)
+    barriers = [*_named(table, chain, rules_of)]
+    for each in way.met:
+        drops_all = each.depth == 1 and each.rule.verdict == DROP and not (each.conditions or each.narrow)
+        if drops_all and not each.unclear and all(passed.names for passed in each.passed):
+            end = f'ends in "{each.rule.text}"' if each.rule.text else "has the policy drop"
+            barriers.append(Barrier(table, chain, end, tuple(name for passed in each.passed for name in passed.names)))
+    return barriers, [*detours_of(table, chain, way.met, local)]
+
+
+def _named(table: str, chain: str, rules_of: Callable[[str], list[Rule]]) -> Iterator[Barrier]:
+    """Rules that drop all that comes in or goes out by interfaces that they name."""
+    way = Walk(rules_of, OUR_CHAINS)
+    way.through(chain)
+    ours = next((number for number, rule in enumerate(rules_of(chain)) if _is_our_jump(rule)), 0)
+    for each in way.met:
+        if _is_about_names(each) and all(passed.names for passed in each.passed):
+            spared = {name for passed in each.passed for name in passed.names}
+            yield Barrier(
+                table,
+                chain,
+                f'has "{each.rule.text}"' + (" before our rules" if each.position < ours else ""),
+                tuple(sorted(spared)),
+                each.position < ours,
+                each.rule.incoming + each.rule.outgoing,
             )
-    return found
 
 
-def _remedy(barrier: Barrier, devices: Collection[str]) -> str:
-    if barrier.overtakes:
-        return "put that rule behind the jump to BRIDGEWORK-FORWARD"
-    if barrier.table.endswith(" firewalld"):
-        options = " ".join(f"--add-interface={device}" for device in devices)
-        return f"see to it with: firewall-cmd --permanent --zone=trusted {options} && firewall-cmd --reload"
-    accept = "accept these interfaces there, in both directions"
-    if (barrier.table.partition(" ")[2], barrier.chain) == ("filter", "FORWARD"):
-        return f"set firewall_backend to iptables, or {accept}"
-    return accept
+def _is_about_names(met: Met) -> bool:
+    rule = met.rule
+    is_all = not (met.conditions or rule.narrow or met.unclear)
+    return met.depth == 1 and rule.verdict == DROP and is_all and bool(rule.incoming) != bool(rule.outgoing)
+
+
+def _is_our_jump(rule: Rule) -> bool:
+    return rule.verdict == JUMP and rule.target.startswith(OUR_CHAINS)
+
+
+def _section(saved: str, table: str) -> str:
+    """What iptables-save prints of one table."""
+    return "".join(f"*{part}" for part in re.split(r"(?m)^\*", saved)[1:] if part.startswith(f"{table}\n"))
 
 
 def find_barriers(table: str, listing: str) -> Iterator[Barrier]:
@@ -136,10 +208,10 @@ def _overtaking(
 
 def _forward_chains() -> Iterator[list[str]]:
     """Policy and rules of each chain FORWARD that there is, of both kinds of iptables. Looking makes none."""
-    for family in LEGACY:
+    for family in OLDER_SAVE:
         listed = [body for _name, body in _chains(nft.show("list", "chain", family, "filter", "FORWARD"))]
         yield from ([line.strip() for line in body.split("\n") if line.strip()] for body in listed)
-        saved = _legacy_filter(family).splitlines()
+        saved = _section(save_older(family), "filter").splitlines()
         yield [line for line in saved if line.startswith((":FORWARD ", "-A FORWARD "))]
 
 
@@ -151,28 +223,16 @@ def is_in_use(chain: list[str]) -> bool:
     )
 
 
-def _legacy_filter(family: str) -> str:
-    """The table filter of the older kind of iptables; nothing where there is none."""
-    if "filter" not in older_tables(family):
-        return ""
-    commands = LEGACY[family]
-    return run([next(filter(find, commands), commands[-1]), "-t", "filter"]).stdout
-
-
-def _foreign_tables(listing: str) -> Iterator[tuple[str, list[str]]]:
+def _foreign_tables(listing: str) -> Iterator[tuple[str, dict[str, str]]]:
     """Names of others' tables, each with its chains' bodies, of a listing of tables."""
     for part in re.split(r"(?m)^table ", listing)[1:]:
         table = part.partition(" {")[0]
         family, _space, name = table.partition(" ")
         if family in FAMILIES and name != OURS:
-            yield table, [body for _name, body in _chains(part)]
+            yield table, dict(_chains(part))
 
 
 def _chains(listing: str) -> Iterator[tuple[str, str]]:
     """Chains by their names, each with the lines in it."""
     for found in re.finditer(r"(?m)^\tchain (\S+) \{.*\n((?:\t\t.*\n|\n)*)\t\}", listing):
         yield found.group(1), found.group(2)
-
-
-def _covers(name: str, device: str) -> bool:
-    return device.startswith(name[:-1]) if name.endswith("*") else name == device
