@@ -163,7 +163,7 @@ def _look(peer: Peer, lab: Lab, number: int, connecting: subprocess.Popen[str], 
     outer, inner = per_container.host_ports(number, PORTS)[-1]
     serve(lab.host, [inner], netns=peer.namespace(lab.host, number))
     spot = Spot(peer.name, number * PORTS, "real", outer, connecting)
-    for _ in range(max(2, scale.latency_rounds // 2)):
+    for _round in range(max(2, scale.latency_rounds // 2)):
         spot.burst(scale.connects)
     return spot
 

@@ -61,7 +61,7 @@ def _compared(results: Results) -> Iterator[Mapping[str, Any]]:
 
 def _setup_series(results: Results) -> list[Series]:
     curves = {**results["setup"]["curves"], **results["latency"]["curves"]}
-    return [Series(way, [(x, y) for x, y in points], COLOURS[way]) for way, points in curves.items()]
+    return [Series(way, [tuple(point) for point in points], COLOURS[way]) for way, points in curves.items()]
 
 
 def page(results: Results) -> str:

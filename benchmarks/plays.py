@@ -65,9 +65,9 @@ def play(hosts: str, tasks: Iterable[Task]) -> Play:
     return {"hosts": hosts, "gather_facts": False, "tasks": list(tasks)}
 
 
-def module(name: str, title: str, /, **arguments: Any) -> Task:
+def module(called: str, title: str, /, **arguments: Any) -> Task:
     """A task of one of our modules."""
-    return {"name": title, f"bridgework.network.{name}": arguments}
+    return {"name": title, f"bridgework.network.{called}": arguments}
 
 
 def run(

@@ -115,7 +115,7 @@ def _modules(
         progress.tick(f"{backend}, modules without Ansible, round {number} of {scale.module_rounds}")
         for name, each in paths.items():
             found.setdefault(name, []).extend(payloads.cost(hosts[name], each))
-    for _ in range(scale.slow_rounds):
+    for _round in range(scale.slow_rounds):
         progress.say(f"{backend}, modules without Ansible, {scale.many:,} ports at once")
         found["many"] += payloads.cost(hosts["many"], slow)
     return {name: _by_title(runs) for name, runs in found.items()}

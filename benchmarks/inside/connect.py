@@ -24,7 +24,7 @@ AT_ONCE = struct.pack("ii", 1, 0)
 
 def connects(address: str, port: int, count: int) -> list[float]:
     clock, target, times = time.perf_counter_ns, (address, port), []
-    for _ in range(count):
+    for _round in range(count):
         client = socket.socket()
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, AT_ONCE)
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_SYNCNT, 2)  # gives up after seconds

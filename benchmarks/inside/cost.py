@@ -40,7 +40,7 @@ def cost(argv: list[str], stdin: str) -> dict:
 
 def main() -> None:
     jobs = json.load(sys.stdin)
-    for _ in range(int(sys.argv[1])):
+    for _round in range(int(sys.argv[1])):
         for job in jobs:
             print(json.dumps({"name": job["name"], **cost(job["argv"], job["stdin"])}), flush=True)
 

@@ -238,8 +238,8 @@ class _Run:
                 for each in (thing, step.peer):
                     ledger.pending.update(_announcements(each))
             elif step.verb == UPDATE and isinstance(thing, Sysctl) and _outlives_us(thing, wanted):
-                assert isinstance(step.before, Sysctl)
-                ledger.sysctls.setdefault(thing.key, SavedSysctl(step.before.value))
+                if isinstance(step.before, Sysctl):
+                    ledger.sysctls.setdefault(thing.key, SavedSysctl(step.before.value))
                 if thing.namespace == HOST and thing.path in LEADERS:
                     followers = self._kernel.sysctls.followers(thing.path)
                     for path, value in followers.items():
@@ -362,7 +362,8 @@ def _outlives_us(sysctl: Sysctl, wanted: HostConfig) -> bool:
 
 def _announcements(thing: Link | Address | Route | None) -> Iterable[tuple[str, str, str, str]]:
     if isinstance(thing, Link):
-        yield from (("link", thing.namespace, name, "") for name in {thing.name, thing.birth_name})
+        names = {thing.name, thing.birth_name}
+        yield from (("link", thing.namespace, name, "") for name in names)
     if isinstance(thing, Address):
         yield ("address", thing.namespace, thing.link, thing.address)
     if isinstance(thing, Route):

@@ -48,7 +48,8 @@ class Step:
     @property
     def thing(self) -> Held:
         found = self.after if self.after is not None else self.before
-        assert found is not None
+        if found is None:
+            raise AssertionError("a step of nothing")
         return found
 
 

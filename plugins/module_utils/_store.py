@@ -153,7 +153,8 @@ class Store:
         """Replace one content by the other, in one transaction. Raises StateError and leaves the file as it was."""
         try:
             self._make_room()
-            with closing(self._connect("rwc")) as connection, connection:
+            connection = self._connect("rwc")
+            with closing(connection), connection:
                 connection.execute("BEGIN IMMEDIATE")
                 _upgrade(connection, self._version(connection))
                 _write(connection, before, after)

@@ -71,7 +71,7 @@ def running(host: Host, options: Sequence[str] = ()) -> Iterator[None]:
         _wait(host, process)
         _check_version(host)
         with tarfile.open(ARCHIVE, "w") as archive:
-            archive.add(next(ROOT.glob("**/bin/busybox")), "bin/busybox")
+            archive.add(min(ROOT.glob("**/bin/busybox")), "bin/busybox")
         command = f"CMD {json.dumps(COMMAND)}"
         host.run("docker", "import", "--change", command, str(ARCHIVE), IMAGE, env=ENVIRONMENT, timeout=60)
         yield

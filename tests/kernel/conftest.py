@@ -66,7 +66,7 @@ def managed(request: pytest.FixtureRequest, driver: Driver) -> Iterator[Managed]
 @pytest.fixture(scope="session")
 def drivers(driver: Driver) -> Iterator[Sequence[Driver]]:
     """Several, for tests that use hosts at the same time: most of what a task takes is waiting for the kernel."""
-    others = [Driver() for _ in range(3)]
+    others = [Driver() for _round in range(3)]
     yield [driver, *others]
     for other in others:
         other.close()

@@ -34,13 +34,14 @@ import traceback
 from typing import Any
 from unittest import mock
 
-# The modules import these when they need them; here every worker has them already.
-import netaddr  # noqa: F401
 import pyroute2
 from ansible.module_utils.common import warnings
 from ansible.module_utils.testing import patch_module_args
 from kernel.faults import Faults, hide_flows
 from kernel.snapshot import take
+
+# The modules import it when they need it; here every worker has it already.
+importlib.import_module("netaddr")
 
 NAMESPACES = ("mnt", "uts", "ipc", "net", "pid")
 MODULES = {
@@ -131,7 +132,7 @@ def _run_apart(job: Job, counters: mmap.mmap) -> int:
 
 
 def finish(running: dict[str, Any]) -> Outcome:
-    _, status = os.waitpid(running["pid"], 0)
+    _pid, status = os.waitpid(running["pid"], 0)
     points, processes = struct.unpack("QQ", running["counters"][:16])
     running["counters"].close()
     outcome = {"code": os.waitstatus_to_exitcode(status), "points": points, "processes": processes}

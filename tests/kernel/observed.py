@@ -57,7 +57,7 @@ def kernel(snapshot: Snapshot, host: int) -> Record:
             address = found["address"] or ("::" if ":" in found["target"] else "0.0.0.0")
             place = (PROTOCOLS[found["protocol"]], address, int(found["port"]))
             published[place] = f"{found['target']}:{found['to']}"
-    bridges = [link["ifname"] for (space, _), link in links.items() if not space and _kind(link) == "bridge"]
+    bridges = [link["ifname"] for (space, _name), link in links.items() if not space and _kind(link) == "bridge"]
     return {
         "names": {name: sorted(each for each in inodes if inodes[each] == inodes[name]) for name in inodes},
         "on the host": sorted(name for name in inodes if inodes[name] == host),

@@ -89,7 +89,7 @@ def test_hosts_reach_each_other(lab: Lab, client: str, address: str) -> None:
 
 
 def test_hosts_reach_each_other_the_moment_they_are_up() -> None:
-    for _ in range(5):
+    for _round in range(5):
         with Lab() as lab:
             assert lab.remote.ping(HOST_V6)
             assert lab.remote.ping(HOST_V4)
@@ -143,7 +143,7 @@ def test_processes_of_the_machine_are_not_seen(single: Lab) -> None:
 
 
 def test_orphans_are_reaped(single: Lab) -> None:
-    for _ in range(10):
+    for _round in range(10):
         single.host.run("sh", "-c", "(true &); (sleep 0.01 &)")
     single.host.run("sh", "-c", "while ps -e -o args= | grep -q '[s]leep'; do :; done", timeout=5)
     assert "Z" not in single.host.run("ps", "-e", "-o", "stat=").stdout
@@ -197,7 +197,7 @@ def test_input_and_arguments_arrive(single: Lab) -> None:
 
 def test_stopped_process_has_freed_its_port(single: Lab) -> None:
     listen = "import socket, sys; s = socket.create_server(('', 7000)); print('ready', flush=True); sys.stdin.read()"
-    for _ in range(3):
+    for _round in range(3):
         process = single.host.popen(
             sys.executable, "-c", listen, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
@@ -227,7 +227,7 @@ def test_no_answer_is_none(lab: Lab, protocol: str) -> None:
 
 
 def test_stopped_server_answers_no_more_and_can_be_started_again(lab: Lab) -> None:
-    for _ in range(3):
+    for _round in range(3):
         with lab.host.serve("tcp", 8080):
             assert lab.peer.ask("tcp", HOST_V4, 8080)
         assert lab.peer.ask("tcp", HOST_V4, 8080) is None
@@ -258,7 +258,7 @@ def test_many_are_asked_at_once(lab: Lab) -> None:
 
 def test_flow_lasts_until_its_server_stops(lab: Lab) -> None:
     with lab.host.serve("tcp", 8080, name="web") as server, lab.remote.flow(HOST_V4, 8080) as flow:
-        answers = {flow.echo() for _ in range(50)}
+        answers = {flow.echo() for _round in range(50)}
         assert flow.rounds == 50
         assert [answer.server for answer in answers] == ["web"], "it is one connection, so one source port"
         server.stop()

@@ -53,7 +53,7 @@ def rulesets(draw: st.DrawFn, version: int) -> Ruleset:
     found = tuple(draw(networks(version, number)) for number in numbers)
     ports: dict[tuple[str, str, int], PortRule] = {}
     direct = []
-    for _ in range(draw(st.integers(0, 6)) if found else 0):
+    for _round in range(draw(st.integers(0, 6)) if found else 0):
         protocol = draw(st.sampled_from(["tcp", "udp", "sctp"]))
         host_ip = draw(st.sampled_from(HOST_IPS[version]))
         target = draw(st.sampled_from(TARGETS[version]))

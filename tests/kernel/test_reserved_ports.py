@@ -40,7 +40,7 @@ CONNECT = """
 import json, socket, sys
 address, port = sys.argv[1], int(sys.argv[2])
 found = []
-for _ in range(int(sys.argv[3])):
+for _round in range(int(sys.argv[3])):
     client = socket.create_connection((address, port))
     client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, bytes([1, 0, 0, 0, 0, 0, 0, 0]))
     found.append(client.getsockname()[1])

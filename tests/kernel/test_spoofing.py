@@ -475,7 +475,7 @@ def test_change_is_told_in_check_mode_and_repaired(drifting: Managed, damage: st
     predicted = drifting.once("container_network", DRIFTING, check=True)
     assert predicted["changed"]
     assert [line for line in predicted["actions"] if line.startswith(told)], predicted["actions"]
-    verb, _, line = told.partition(" ")
+    verb, _between, line = told.partition(" ")
     assert line in predicted["diff"]["before" if verb == "remove" else "after"]
     assert drifting.container_network(**DRIFTING)["changed"]
     same(before, drifting.snapshot(), "it is not as it was")

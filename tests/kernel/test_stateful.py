@@ -103,7 +103,7 @@ class AnyCalls(RuleBasedStateMachine):
     def things(self, which: int) -> Iterator[tuple[str, str]]:
         """One of each kind of thing that there is."""
         bridges = sorted(network["device"] for network in self.reference.networks.values())
-        members = [(container, each["interface"]) for (_, container), each in self.reference.endpoints.items()]
+        members = [(container, each["interface"]) for (_network, container), each in self.reference.endpoints.items()]
         for kinds, every in (
             (["bridge"], [(each,) for each in bridges]),
             (["container"], [(each,) for each in sorted(self.reference.containers)]),

@@ -71,7 +71,7 @@ def _serve_tcp(server: socket.socket, name: str) -> None:
 def _serve_connection(connection: socket.socket, answer: bytes) -> None:
     try:
         with connection, connection.makefile("rb") as requests:
-            for _ in requests:
+            for _request in requests:
                 connection.sendall(answer)
     except ConnectionError:
         pass
@@ -87,7 +87,7 @@ def _ask_for_destination(server: socket.socket) -> None:
 
 def _serve_udp(server: socket.socket, name: str) -> None:
     while True:
-        _, destination, _, peer = server.recvmsg(2048, 128)
+        _data, destination, _flags, peer = server.recvmsg(2048, 128)
         try:
             server.sendmsg([_answer(name, peer)], [_as_source(item) for item in destination], 0, peer)
         except OSError as error:
@@ -154,8 +154,8 @@ def failure(error: OSError) -> dict:
 
 
 def parse(target: str) -> tuple[str, str, int]:
-    protocol, _, rest = target.partition("://")
-    address, _, port = rest.rpartition(":")
+    protocol, _between, rest = target.partition("://")
+    address, _between, port = rest.rpartition(":")
     return protocol, address.strip("[]"), int(port)
 
 
@@ -185,7 +185,7 @@ def _flow(client: Client, address: str, port: int) -> None:
         print(json.dumps(connection), flush=True)
         return
     print(json.dumps({}), flush=True)
-    for _ in sys.stdin:
+    for _line in sys.stdin:
         print(json.dumps(request(connection)), flush=True)
 
 

@@ -15,33 +15,39 @@ from ansible_collections.bridgework.network.plugins.module_utils._firewall.neigh
     is_in_use,
 )
 
-FIREWALLD = """table inet firewalld {
-	chain filter_FORWARD {
-		type filter hook forward priority filter + 10; policy accept;
-		ct state established,related accept
-		iifname "lo" accept
-		jump filter_FORWARD_ZONES
-		reject with icmpx admin-prohibited
-	}
 
-	chain filter_FORWARD_ZONES {
-		iifname "virbr0" goto filter_FWD_libvirt
-	}
+def listing(text: str) -> str:
+    """As nft indents it."""
+    return text.replace("    ", "\t")
+
+
+FIREWALLD = listing("""table inet firewalld {
+    chain filter_FORWARD {
+        type filter hook forward priority filter + 10; policy accept;
+        ct state established,related accept
+        iifname "lo" accept
+        jump filter_FORWARD_ZONES
+        reject with icmpx admin-prohibited
+    }
+
+    chain filter_FORWARD_ZONES {
+        iifname "virbr0" goto filter_FWD_libvirt
+    }
 }
-"""
-DROPPING = """table ip filter {
-	chain FORWARD {
-		type filter hook forward priority filter; policy drop;
-		iifname "docker0" counter packets 0 bytes 0 accept
-	}
+""")
+DROPPING = listing("""table ip filter {
+    chain FORWARD {
+        type filter hook forward priority filter; policy drop;
+        iifname "docker0" counter packets 0 bytes 0 accept
+    }
 }
-"""
+""")
 DEVICES = {"bw0": [4], "br-six": [6]}
 
 
-def told(listing: str, devices: dict[str, list[int]] | None = None) -> list[str]:
-    table = listing.partition(" {")[0].partition(" ")[2]
-    return objections(find_barriers(table, listing), DEVICES if devices is None else devices)
+def told(text: str, devices: dict[str, list[int]] | None = None) -> list[str]:
+    table = text.partition(" {")[0].partition(" ")[2]
+    return objections(find_barriers(table, text), DEVICES if devices is None else devices)
 
 
 def test_chain_that_ends_in_a_verdict_is_named_with_its_tools_remedy() -> None:
@@ -66,18 +72,18 @@ def test_who_names_our_bridges_knows_what_he_does(name: str) -> None:
     assert told(DROPPING.replace("docker0", "bw"), {"bw0": [4]})
 
 
-OVERTAKEN = """table ip filter {
-	chain FORWARD {
-		type filter hook forward priority filter; policy accept;
-		iifname "docker0" counter packets 0 bytes 0 accept
-		counter packets 0 bytes 0 reject
-		counter packets 0 bytes 0 jump BRIDGEWORK-FORWARD
-	}
-	chain BRIDGEWORK-FORWARD {
-		oifname "bw0" counter packets 0 bytes 0 jump BRIDGEWORK-N-bw0
-	}
+OVERTAKEN = listing("""table ip filter {
+    chain FORWARD {
+        type filter hook forward priority filter; policy accept;
+        iifname "docker0" counter packets 0 bytes 0 accept
+        counter packets 0 bytes 0 reject
+        counter packets 0 bytes 0 jump BRIDGEWORK-FORWARD
+    }
+    chain BRIDGEWORK-FORWARD {
+        oifname "bw0" counter packets 0 bytes 0 jump BRIDGEWORK-N-bw0
+    }
 }
-"""
+""")
 
 
 def test_rule_that_came_to_stand_before_ours_is_named() -> None:

@@ -107,7 +107,7 @@ def test_check_mode_is_supported_as_documented(name: str, specification: Callabl
 def test_ansible_doc_shows_every_module_and_option() -> None:
     pages = {}
     for page in ansible_doc().split("> MODULE ")[1:]:
-        name, _, text = page.partition(" ")
+        name, _between, text = page.partition(" ")
         pages[name.removeprefix(f"{COLLECTION}.")] = text
     assert sorted(pages) == MODULES
     for name, text in pages.items():

@@ -80,7 +80,7 @@ def steps(plan: Plan) -> list[tuple[str, tuple[str, str]]]:
 )
 def test_container_has_a_link_on_the_parent(host: Declaration, driver: str, options: dict, variant: str) -> None:
     config = lan(host, driver, driver_options=options)
-    (link,) = config.links.values()
+    [link] = list(config.links.values())
     assert (link.key, link.kind, link.lower, link.variant) == (("web", "eth0"), driver, "eth0", variant)
     assert (link.mac is None) == (driver == "ipvlan")
     assert link.mtu is None, "that is the parent's"

@@ -222,7 +222,8 @@ class TestUpgrade:
     @pytest.fixture(autouse=True)
     def of_version_1(self, file: Path) -> None:
         file.parent.mkdir()
-        with closing(sqlite3.connect(file)) as connection, connection:
+        connection = sqlite3.connect(file)
+        with closing(connection), connection:
             for statement in _statements(FIRST):
                 connection.execute(statement)
             connection.execute(
@@ -300,7 +301,8 @@ class TestBadFile:
     )
     def test_file_with_other_content_is_refused(self, store: Store, file: Path, damage: str) -> None:
         store.save(NOTHING, (a_state(an_endpoint()), Ledger()))
-        with closing(sqlite3.connect(file)) as connection, connection:
+        connection = sqlite3.connect(file)
+        with closing(connection), connection:
             connection.executescript(damage)
         before = file.read_bytes()
         with pytest.raises(StateError, match="can't be read"):

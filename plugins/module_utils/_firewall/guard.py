@@ -123,7 +123,8 @@ def _sets(identities: Iterable[Identity], has_targets: bool) -> dict[str, set[st
 
 def _links(sets: Iterable[str]) -> list[str]:
     """The links on which something is known that is not known elsewhere."""
-    return sorted({link for name in sets for _kind, _, link in [name.partition("_")] if link not in ("", "owners")})
+    links = {name.partition("_")[2] for name in sets}
+    return sorted(links - {"", "owners"})
 
 
 def _skeleton(sets: Collection[str]) -> FirewallLines:
@@ -131,7 +132,7 @@ def _skeleton(sets: Collection[str]) -> FirewallLines:
     blocks = [f"chain {chain} {{ {HOOK.format(chain)} }}" for chain in ("prerouting", "input")]
     blocks += ["map links { type ifname : verdict; }", "set ports { type ifname; }"]
     for name in sets:
-        kind, _, rest = name.partition("_")
+        kind, _between, rest = name.partition("_")
         if kind in TYPES:
             blocks.append(f"set {name} {{ type {'ifname . ' if rest == 'owners' else ''}{TYPES[kind]}; }}")
     rules = {

@@ -108,7 +108,7 @@ def change(table: str, wanted: FirewallLines, present: FirewallLines) -> str:
         f"add table {table}",
         *(f"flush chain {_place(table, block)}" for block in (*gone, *refilled) if _is_chain(block)),
         *(line for place in sets for line in _elements("delete", place, present, wanted, lost)),
-        *(f"delete {kind} {table} {name}" for kind, _, name in (_head(block).rpartition(" ") for block in gone)),
+        *(f"delete {kind} {table} {name}" for kind, _between, name in (_head(block).rpartition(" ") for block in gone)),
         *([f"table {table} {{", *_blocks(table, {**new, table: (*made, *refilled)}), "}"] if new else []),
         *(line for place in sets for line in _elements("add", place, wanted, present, lost)),
     ]
@@ -127,7 +127,7 @@ def _elements(
 
 def _place(table: str, block: str) -> str:
     """The place of what is in a block: rules or elements."""
-    kind, _, name = _head(block).rpartition(" ")
+    kind, _between, name = _head(block).rpartition(" ")
     return f"{table} {'' if kind == 'chain' else '@'}{name}"
 
 

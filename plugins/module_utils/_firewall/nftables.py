@@ -182,7 +182,8 @@ class _Table:
 
     def lines(self) -> FirewallLines:
         blocks = [f"chain {chain} {{ {HOOKS[chain] + ' ' if chain in HOOKS else ''}}}" for chain in self.chains]
-        blocks += [f"{'map' if ' : ' in kind else 'set'} {name} {{ {kind} }}" for name, (kind, _) in self.sets.items()]
+        kinds = {name: kind for name, (kind, _held) in self.sets.items()}
+        blocks += [f"{'map' if ' : ' in kind else 'set'} {name} {{ {kind} }}" for name, kind in kinds.items()]
         places = {f"{TABLE} {chain}": tuple(rules) for chain, rules in self.chains.items()}
         places.update((f"{TABLE} @{name}", tuple(sorted(held))) for name, (_kind, held) in self.sets.items())
         return {TABLE: tuple(sorted(blocks)), **{place: texts for place, texts in places.items() if texts}}
@@ -304,7 +305,7 @@ def _mappings(port: PortRule) -> Iterator[tuple[str, str]]:
 
 def _translate(table: _Table, family: Family, name: str, elements: Iterable[str]) -> None:
     """Look up in a map where a port leads to: one for all, for the host's own processes, or restricted to sources."""
-    use, _, kind = name.rpartition("_")
+    use, _between, kind = name.rpartition("_")
     sides = [*["saddr"] * (use == "restricted"), *["daddr"] * (kind == "ports")]
     keys = "".join(f"{family.type} . " for _side in sides)
     flags = " flags interval;" if use == "restricted" else ""

@@ -7,7 +7,7 @@ from __future__ import annotations
 import datetime
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cache
+from functools import cached_property, lru_cache
 from ipaddress import ip_address
 
 from .._facts import Interface, Listener
@@ -36,10 +36,13 @@ class HostFacts:
         self._unfinished = ledger.unfinished(HOST)
         self._reserved_ports = reserved_ports
         self.check_mode = check_mode
+        self._link_kinds: dict[str, bool] = {}
+        self.local_addresses = lru_cache(None)(kernel.tables.local_addresses)
+        self.namespace_inode = lru_cache(None)(kernel.namespaces.inode)
         self.machine_id = _first_line("/etc/machine-id")
         self.now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
-    @cache  # noqa: B019 - one object a run
+    @cached_property
     def _foreign_routes(self) -> list[tuple[str, bool]]:
         """Where routes lead that leave through links that are not ours, default routes left out.
 
@@ -53,18 +56,18 @@ class HostFacts:
         ]
 
     def routed_subnets(self) -> Sequence[str]:
-        return [destination for destination, _direct in self._foreign_routes()]
+        return [destination for destination, _direct in self._foreign_routes]
 
     def nameservers(self) -> Sequence[str]:
         return _nameservers()
 
     def connected_subnets(self) -> Sequence[str]:
-        return [destination for destination, direct in self._foreign_routes() if direct]
+        return [destination for destination, direct in self._foreign_routes if direct]
 
     def has_ipv6(self) -> bool:
         return has_ipv6()
 
-    @cache  # noqa: B019
+    @cached_property
     def _interfaces(self) -> dict[str, Interface]:
         rows = self._tables.links(HOST)
         names = names_of(rows)
@@ -93,28 +96,25 @@ class HostFacts:
         return found
 
     def interface(self, name: str) -> Interface | None:
-        return self._interfaces().get(name)
+        return self._interfaces.get(name)
 
     def interfaces_on(self, lower: str) -> Mapping[str, Interface]:
-        return {name: each for name, each in self._interfaces().items() if each.lower == lower}
+        return {name: each for name, each in self._interfaces.items() if each.lower == lower}
 
-    @cache  # noqa: B019
     def has_link_kind(self, kind: str) -> bool:
-        return self._kernel.netlink.has_kind(kind)
-
-    @cache  # noqa: B019
-    def local_addresses(self) -> frozenset[str]:
-        return self._tables.local_addresses()
+        if kind not in self._link_kinds:
+            self._link_kinds[kind] = self._kernel.netlink.has_kind(kind)
+        return self._link_kinds[kind]
 
     def listeners(self, protocol: str) -> Sequence[Listener]:
         return sockets.listeners(protocol)
 
     def holder_of(self, listener: Listener) -> str:
-        pid = self._holders().get(listener.inode)
+        pid = self._holders.get(listener.inode)
         process = "that can't be seen from here" if pid is None else sockets.process_name(pid)
         return f"process {process}, which listens on {socket_text(listener.address, listener.port)}"
 
-    @cache  # noqa: B019
+    @cached_property
     def _holders(self) -> dict[int, int]:
         return sockets.holders()
 
@@ -127,10 +127,6 @@ class HostFacts:
 
     def has_namespace(self, container: str) -> bool:
         return self._namespaces.inode(container) is not None
-
-    @cache  # noqa: B019
-    def namespace_inode(self, container: str) -> int | None:
-        return self._namespaces.inode(container)
 
     def look_up(self, containers: Iterable[str]) -> None:
         self._namespaces.look_up(containers)
@@ -152,9 +148,9 @@ class HostFacts:
 
     def processes_in(self, container: str) -> list[str]:
         inode = self._namespaces.inode(container)
-        return [] if inode is None else self._processes().get(inode, [])
+        return [] if inode is None else self._processes.get(inode, [])
 
-    @cache  # noqa: B019
+    @cached_property
     def _processes(self) -> dict[int, list[str]]:
         return sockets.processes_by_namespace()
 

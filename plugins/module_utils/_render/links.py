@@ -33,8 +33,7 @@ class Links:
                 self.addresses.append(thing)
             elif isinstance(thing, Route):
                 self.routes.append(thing)
-            else:
-                assert isinstance(thing, Sysctl)
+            elif isinstance(thing, Sysctl):
                 self.sysctls.append(thing)
 
 
@@ -78,5 +77,6 @@ def _block_of(network: Network, address: str) -> IpamBlock:
     """The block of the network that an address of it belongs to."""
     blocks = network.blocks(version_of(address))
     found = blocks[0] if len(blocks) == 1 else _ipam.block_of(network, address)
-    assert found is not None
+    if found is None:
+        raise AssertionError(f"{address} is in no block of {network.name}")
     return found
