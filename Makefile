@@ -8,6 +8,7 @@ EXAMPLES ?= 300
 PARSERS := $(addprefix tests/unit/,test_portspec.py test_intent_ports.py test_reserved.py test_flows.py \
 	test_iptables.py test_port_tree.py test_nftables.py)
 QUICK ?=
+TEST ?=
 
 export PYTHON
 export PATH := $(CURDIR)/.venv/bin:$(PATH):/usr/sbin:/sbin
@@ -25,7 +26,7 @@ export MOLECULE_COMMAND_BORDERS := false
 export REUSE_ENCODING_MODULE := charset_normalizer
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint unit kernel fuzz compare bench vm integration molecule docs guides clean setup setup-demo setup-dev
+.PHONY: help demo test lint sanity unit kernel fuzz compare bench vm integration molecule docs guides clean setup setup-sanity setup-demo setup-dev
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1 \t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -34,7 +35,7 @@ demo: setup-demo ## show it at work on a throwaway host (root)
 	@scripts/demo
 
 test: setup ## everything below, and the demo (root)
-	@scripts/parts lint unit kernel integration molecule guides docs demo
+	@scripts/parts lint sanity unit kernel integration molecule guides docs demo
 
 lint: setup-dev ## style, Ansible's rules, changelog, licences, Python 3.9 in plugins/
 	@ruff check
@@ -44,11 +45,14 @@ lint: setup-dev ## style, Ansible's rules, changelog, licences, Python 3.9 in pl
 	@reuse lint --quiet || reuse lint
 	@vermin --quiet --no-tips --target=3.9- --violations plugins
 
+sanity: setup-sanity ## ansible-test sanity, with nothing ignored; TEST=pylint for one of its tests
+	@scripts/ansible-test sanity $(if $(TEST),--test $(TEST))
+
 unit: setup-dev ## what needs neither root nor a network
 	@pytest -q tests/unit
 
 kernel: setup ## real packets between throwaway hosts (root)
-	@pytest -q -rs -n 3 tests/kernel
+	@pytest -q -rs -n 6 tests/kernel
 
 fuzz: setup ## the parsers with more texts, and long random sequences of calls; EXAMPLES=300 (root)
 	@BRIDGEWORK_EXAMPLES=$(EXAMPLES) pytest -q -n 2 $(PARSERS)
@@ -86,6 +90,9 @@ clean: ## remove all that was installed or written here
 
 setup:
 	@scripts/setup system dev
+
+setup-sanity:
+	@scripts/setup sanity dev
 
 setup-demo:
 	@scripts/setup system demo
