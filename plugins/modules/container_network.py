@@ -351,6 +351,54 @@ EXAMPLES = r"""
         iprange: 198.51.100.192/26
     connected: [cache]
 
+- name: Set up interfaces in detail, and disconnect another container
+  bridgework.network.container_network:
+    name: net-test
+    endpoints:
+      - container: proxy
+        interface_name: lan0
+        link_local_ips: [169.254.7.7]
+        gw_priority: 10
+        aliases: [gateway]
+        links: ["db:sql"]
+        driver_opts:
+          com.docker.network.endpoint.sysctls: net.ipv4.conf.IFNAME.log_martians=1
+      - container: cache
+        state: absent
+
+- name: Keep a configuration, and make a network from it
+  bridgework.network.container_network:
+    networks:
+      - name: site
+        config_only: true
+        ipam_config:
+          - subnet: 192.168.60.0/24
+        labels:
+          project: site
+      - name: site-web
+        config_from: site
+        connected: [web]
+
+- name: Create a network of layer 2, where containers have the addresses that they give themselves
+  bridgework.network.container_network:
+    name: wire
+    ipam_driver: "null"
+    ipam_driver_options:
+      purpose: test bench
+
+- name: Use a task of a playbook for community.docker, with the firewall rules in nftables whatever the host has
+  bridgework.network.container_network:
+    name: shop
+    driver: bridge
+    attachable: true
+    scope: local
+    ingress: false
+    firewall_backend: nftables
+    endpoints:
+      - container: old
+        state: absent
+        force: true
+
 - name: Remove a network and disconnect whatever is in it
   bridgework.network.container_network:
     name: net-test

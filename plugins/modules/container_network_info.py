@@ -65,6 +65,11 @@ EXAMPLES = r"""
       dangling: true
       label: project=shop
     format: "{id}: {driver}"
+
+- name: Print the IDs of all networks in full
+  bridgework.network.container_network_info:
+    quiet: true
+    no_trunc: true
 """
 
 RETURN = r"""

@@ -132,6 +132,39 @@ EXAMPLES = r"""
       - name: dns
         ipv4_address: 192.168.50.53
 
+- name: Make a bridge of both families, and a container with all that may be chosen
+  bridgework.network.netns_bridge:
+    name: br-site
+    enable_ipv4: true
+    enable_ipv6: true
+    ipam_config:
+      - subnet: 192.168.51.0/24
+        iprange: 192.168.51.128/25
+        gateway: 192.168.51.1
+        aux_addresses:
+          printer: 192.168.51.200
+      - subnet: 2001:db8:51::/64
+    driver_options:
+      com.docker.network.driver.mtu: "1400"
+    labels:
+      project: site
+    firewall_backend: nftables
+    containers:
+      - name: probe
+        ipv6_address: 2001:db8:51::53
+        mac_address: "02:42:c0:a8:33:63"
+        interface_name: lan0
+        sysctls:
+          net.ipv4.ip_unprivileged_port_start: 0
+        labels:
+          project: site
+
+- name: Remove a bridge, and disconnect what is on it
+  bridgework.network.netns_bridge:
+    name: br-site
+    state: absent
+    force: true
+
 - name: Remove a container, wherever it is connected
   bridgework.network.netns_bridge:
     containers:

@@ -54,6 +54,12 @@ EXAMPLES = r"""
       until: 24h
       label: project=shop
       label!: keep
+
+- name: Remove unused containers only, and write the firewall rules with nftables
+  bridgework.network.network_prune:
+    networks: false
+    containers: true
+    firewall_backend: nftables
 """
 
 RETURN = r"""
