@@ -1,0 +1,129 @@
+# SPDX-FileCopyrightText: Bridgework contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the role custom_network removes: what it made, nothing else, and in check mode it says exactly that."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kernel.support import Managed, same
+
+ROOT = Path(__file__).resolve().parents[2]
+PLAY = [{"hosts": "localhost", "gather_facts": False, "roles": ["bridgework.network.custom_network"]}]
+FRONT = {
+    "name": "front",
+    "ipam_config": [{"subnet": "192.168.10.0/24"}],
+    "connected": ["web", "old"],
+    "endpoints": [{"container": "guest"}],
+}
+BACK = {"name": "back", "ipam_config": [{"subnet": "192.168.20.0/24"}], "connected": ["web", "db"]}
+MAPPINGS = [
+    {"container": "web", "published_ports": ["8000:80", "8001:81"]},
+    {"container": "old", "published_ports": ["8002:80"]},
+    {"container": "guest", "published_ports": ["8003:80"]},
+]
+
+
+class Role:
+    """The role on a host, by ansible-playbook."""
+
+    def __init__(self, managed: Managed, directory: Path) -> None:
+        self._managed = managed
+        self._directory = directory
+        (directory / "play.yml").write_text(json.dumps(PLAY))
+
+    def run(self, networks: list[Any], mappings: list[Any], *words: str, fails: bool = False, **more: Any) -> list[Any]:
+        """(task, whether it changed something, its diff) of the modules' tasks; of one that fails its message."""
+        values = {"networks": networks, "mappings": mappings, **more}
+        variables = {f"custom_network_{key}": value for key, value in values.items()}
+        (self._directory / "vars.json").write_text(json.dumps(variables))
+        record = self._directory / "record"
+        record.write_text("")
+        settings = {
+            "RECORD": str(record),
+            "ANSIBLE_STDOUT_CALLBACK": "record",
+            "ANSIBLE_CALLBACK_PLUGINS": str(ROOT / "tests" / "compare" / "callback"),
+            "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".cache" / "collections"),
+            "ANSIBLE_HOME": str(self._directory),
+            "ANSIBLE_LOCALHOST_WARNING": "false",
+            "ANSIBLE_INVENTORY_UNPARSED_WARNING": "false",
+            "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
+            "LC_ALL": "C.UTF-8",
+        }
+        program = [str(Path(sys.executable).with_name("ansible-playbook")), str(self._directory / "play.yml"), "--diff"]
+        extra = ["-e", f"@{self._directory / 'vars.json'}", *words]
+        done = self._managed.host.run(*program, *extra, check=False, timeout=120, env=settings)
+        lines = [json.loads(line) for line in record.read_text().splitlines()]
+        assert (done.returncode != 0) == fails, done.stdout + done.stderr + record.read_text()
+        if fails:
+            (failed,) = (line for line in lines if line["failed"])
+            return [failed["msg"], *(each.get("error") for each in failed.get("networks", ()))]
+        return [(line["task"], line.get("changed"), line["diff"]) for line in lines if "actions" in line]
+
+    def exactly(self, *arguments: Any, **more: Any) -> set[str]:
+        """The role runs as check mode says that it will, and then finds nothing to do; returns which tasks changed."""
+        before = self._managed.snapshot()
+        predicted = self.run(*arguments, "--check", **more)
+        same(before, self._managed.snapshot(), "check mode changed the host")
+        done = self.run(*arguments, **more)
+        changed = {task.split(" : ")[-1] for task, is_changed, _diff in done if is_changed}
+        assert [each[:2] for each in predicted] == [each[:2] for each in done]
+        assert not [each for each in self.run(*arguments, **more) if each[1]]
+        return changed
+
+
+@pytest.fixture
+def role(managed: Managed, tmp_path: Path) -> Iterator[Role]:
+    """The host has a network and containers of others, one of which is a guest on one of the role's networks."""
+    managed.run("container_network", name="theirs", connected=["stranger", "guest"], framed=False)
+    role = Role(managed, tmp_path)
+    role.run([FRONT, BACK], MAPPINGS)
+    yield role
+
+
+def there(managed: Managed) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+    """The custom networks with their containers, and the containers with their host ports."""
+    networks = managed.container_network_info(filters={"type": "custom"})["networks"]
+    members = {each["Name"]: sorted(one["Name"] for one in each["Containers"].values()) for each in networks}
+    containers = managed.container_info()["containers"]
+    return members, {
+        each["name"]: sorted(one["HostPort"] for ports in each["ports"].values() for one in ports)
+        for each in containers
+    }
+
+
+def test_what_is_no_longer_listed_goes_where_that_is_asked_for(managed: Managed, role: Role) -> None:
+    before = there(managed)
+    assert not [each for each in role.run([{"name": "theirs"}], [], state="absent") if each[1]]
+    front = {"name": "front", "connected": ["web", "new"], "endpoints": [{"container": "guest"}]}
+    mappings = [
+        {"container": "web", "published_ports": ["8000:80"]},
+        {"container": "new", "published_ports": ["8002:80"]},
+    ]
+    assert there(managed) == before
+    assert role.exactly([front], mappings, exclusive=True) == {
+        "Make the networks and connect their containers",
+        "Publish ports of the containers",
+        "Remove containers that are no longer listed",
+    }
+    assert there(managed) == (
+        {"front": ["guest", "new", "web"], "theirs": ["guest", "stranger"]},
+        {"guest": ["8003"], "new": ["8002"], "stranger": [], "web": ["8000"]},
+    )
+
+
+def test_all_that_the_role_made_goes_and_nothing_else(managed: Managed, role: Role) -> None:
+    managed.run("container_network", name="back", connected=["stranger"], appends=True, framed=False)
+    for words in ("--check",), ():
+        message = " ".join(map(str, role.run([FRONT], MAPPINGS, *words, fails=True, exclusive=True)))
+        assert 'network "back": is in use by' in message and 'container "stranger"' in message
+    leaving = [{"container": "stranger", "state": "absent"}]
+    managed.run("container_network", name="back", endpoints=leaving, framed=False)
+    assert len(role.exactly([FRONT], MAPPINGS, state="absent", exclusive=True)) == 3
+    assert there(managed) == ({"theirs": ["guest", "stranger"]}, {"guest": [], "stranger": []})
