@@ -170,11 +170,11 @@ OVERWRITE = f"import os; size = os.path.getsize('{STATE}'); file = open('{STATE}
         (f"rm {STATE}; mkdir {STATE}", rf"can't be read \(unable to open database file\); {NO_BACKUP}"),
         (
             f"rm {STATE}; python3 -c \"import sqlite3; sqlite3.connect('{STATE}').execute('PRAGMA user_version = 1')\"",
-            rf"can't be read \(no such table: \w+\); {NO_BACKUP}",
+            rf"can't be read \(no such table: [\w.]+\); {NO_BACKUP}",
         ),
         (
             f"python3 -c \"import sqlite3; sqlite3.connect('{STATE}').execute('PRAGMA user_version = 99')\"",
-            "has schema version 99, this collection knows 1; upgrade the collection bridgework.network$",
+            "has schema version 99, this collection knows \\d+; upgrade the collection bridgework.network$",
         ),
     ],
     ids=["noise", "text", "shorter", "short", "zeroes", "directory", "no tables", "of the future"],
