@@ -145,6 +145,8 @@ class _Run:
             )
             result = Result(self._declared, state, plan, outcome, warnings)
             if check_mode:
+                if plan.firewall is not None:
+                    self._firewall.rehearse(target.firewall, present.firewall)
                 return result
             try:
                 if result.changed or self._is_owed(state, target):

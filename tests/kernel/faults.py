@@ -86,14 +86,14 @@ class Faults:
         """iptables-restore commits one table after the other, and may fail between them."""
         original = iptables._run
 
-        def patched(command: list[str], script: str) -> str:
+        def patched(command: list[str], script: str, **more: bool) -> str:
             if script and "--test" not in command:
                 tables = [table + "COMMIT\n" for table in script.split("COMMIT\n")[:-1]]
                 for count in range(len(tables)):
                     if self.passed + 1 == self.at and count:
                         original(command, "".join(tables[:count]))
                     self.pass_by(lambda: error("injected: iptables-restore refused"))
-            return original(command, script)
+            return original(command, script, **more)
 
         iptables._run = patched
 

@@ -64,6 +64,9 @@ class Backend(Part, Protocol):
     def published(self, lines: FirewallLines) -> frozenset[PortRule]:
         """The ports that these lines publish. Pure."""
 
+    def rehearse(self, wanted: FirewallLines, present: FirewallLines) -> None:
+        """Raise KernelError where it is told without doing anything that ``apply`` would be refused."""
+
     def has_users_rules(self) -> bool:
         """Whether the host holds rules of the administrator's in the place that the backend has for them."""
 
@@ -175,6 +178,11 @@ class Firewall:
 
     def published(self, lines: FirewallLines) -> frozenset[PortRule]:
         return frozenset().union(*(each.published(_of(each, lines)) for each in self._backends.values()))
+
+    def rehearse(self, wanted: FirewallLines, present: FirewallLines) -> None:
+        """Raise KernelError where a backend tells, without doing anything, that it would be refused."""
+        for backend in self._backends.values():
+            backend.rehearse(_of(backend, wanted), _of(backend, present))
 
     def apply(self, wanted: FirewallLines, present: FirewallLines) -> None:
         """Each part in its own transaction, where it differs: whoever undoes one has no need of the others.

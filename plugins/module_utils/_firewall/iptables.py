@@ -106,15 +106,26 @@ class Iptables:
             "nft" in os.path.basename(os.path.realpath(find(family.save) or "nft")) for family in FAMILIES
         )
 
+    def rehearse(self, wanted: FirewallLines, present: FirewallLines) -> None:
+        """Raise KernelError where what is to be done would be refused, as far as that is told beforehand."""
+        for family in FAMILIES:
+            after, before = _of(family, wanted), _of(family, present)
+            if after == before:
+                continue
+            _require(family)
+            # The older kind makes the tables that it is asked about.
+            tables = {place.split(" ")[1] for place in (*after, *before)}
+            if tables.issubset(older_tables(family.name)) or _is_newer(family):
+                for command, script in _transaction(family, after, before):
+                    _run([*command, "--test"], script, warned=True)
+
     def apply(self, wanted: FirewallLines, present: FirewallLines) -> int | None:
         scripts = []
         for family in EVERY:
             after, before = _of(family, wanted), _of(family, present)
             if after != before:
                 _require(family)
-                script = transaction(after, with_user_chain(family.name, after, before, partial(_save_filter, family)))
-                if script:
-                    scripts.append(([str(find(family.restore)), "--noflush", "-w", str(LOCK_SECONDS)], script))
+                scripts += _transaction(family, after, before)
         # The first is tried by carrying it out.
         for command, script in scripts[1:]:
             _run([*command, "--test"], script)
@@ -123,6 +134,16 @@ class Iptables:
         # A transaction a table.
         is_counted = self._is_nft() and not any(other.owns(place) for other in OTHERS["legacy"] for place in present)
         return sum(script.count("\nCOMMIT\n") for _command, script in scripts) if is_counted else None
+
+
+def _is_newer(family: Family) -> bool:
+    return "(nf_tables)" in run([str(find(family.restore)), "--version"]).stdout
+
+
+def _transaction(family: Family, wanted: FirewallLines, present: FirewallLines) -> list[tuple[list[str], str]]:
+    """What is to be carried out, and by which command; nothing where nothing is."""
+    script = transaction(wanted, with_user_chain(family.name, wanted, present, partial(_save_filter, family)))
+    return [([str(find(family.restore)), "--noflush", "-w", str(LOCK_SECONDS)], script)] if script else []
 
 
 def _of(family: Family, lines: FirewallLines) -> FirewallLines:
@@ -139,9 +160,10 @@ def _require(family: Family) -> None:
             raise HostError(f'firewall_backend "iptables": the command {tool} is missing; install the package iptables')
 
 
-def _run(command: list[str], script: str) -> str:
+def _run(command: list[str], script: str, warned: bool = False) -> str:
+    """Raises KernelError where it fails; where ``warned``, also where it only warns that the kernel lacks something."""
     result = run(command, script)
-    if result.returncode != 0:
+    if result.returncode != 0 or (warned and LACKING.search(result.stderr)):
         raise KernelError(f"{os.path.basename(command[0])}{_complaint(result, script)}")
     return result.stdout
 
