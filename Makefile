@@ -26,7 +26,7 @@ export MOLECULE_COMMAND_BORDERS := false
 export REUSE_ENCODING_MODULE := charset_normalizer
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint sanity unit kernel fuzz compare bench vm integration molecule docs guides clean setup setup-sanity setup-demo setup-dev
+.PHONY: help demo test lint sanity unit kernel fuzz compare bench vm machines integration molecule docs guides clean setup setup-sanity setup-demo setup-dev
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1 \t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -60,6 +60,10 @@ fuzz: setup ## the parsers with more texts, and long random sequences of calls; 
 
 vm: setup ## in a virtual machine: what needs another kernel, and containers of real runtimes (root)
 	@scripts/vm
+	@scripts/machines
+
+machines: setup ## the roles by ssh, on two virtual machines with systemd; SCENARIO=service for one scenario (root)
+	@scripts/machines $(SCENARIO)
 
 compare: setup ## the same playbook against a real Docker daemon and here, in .cache/docker (root)
 	@tests/compare/setup
