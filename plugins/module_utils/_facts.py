@@ -55,6 +55,9 @@ class Facts(Protocol):
     now: str  # RFC 3339, UTC
     check_mode: bool  # what earlier tasks only pretended to make is not there
 
+    def hostname(self) -> str:
+        """What the host calls itself."""
+
     def routed_subnets(self) -> Sequence[str]:
         """Destinations of all routes that are not ours, default routes left out."""
 

@@ -47,6 +47,12 @@ options:
     description: Show nothing but IDs in RV(lines).
     type: bool
     default: false
+  topology:
+    description:
+      - Return RV(topology) too, the networks, containers and published ports of the whole host as data and as
+        pictures, whatever O(name) and O(filters) select.
+    type: bool
+    default: false
 """
 
 EXAMPLES = r"""
@@ -70,6 +76,12 @@ EXAMPLES = r"""
   bridgework.network.container_network_info:
     quiet: true
     no_trunc: true
+
+# seen.topology.svg is a picture that any browser shows; the filters svg and mermaid draw several hosts in one.
+- name: Look at all there is
+  bridgework.network.container_network_info:
+    topology: true
+  register: seen
 """
 
 RETURN = r"""
@@ -112,6 +124,121 @@ lines:
   sample:
     - NETWORK ID     NAME       DRIVER   SCOPE
     - 9f2d3c4b5a60   net-test   bridge   local
+topology:
+  description:
+    - What the host has. The filters P(bridgework.network.svg#filter) and P(bridgework.network.mermaid#filter) draw it
+      too, and several hosts in one picture.
+  returned: with O(topology)
+  type: dict
+  contains:
+    host:
+      description: What the host calls itself.
+      type: str
+      sample: shop-1
+    networks:
+      description: The networks that are something on the host, by name.
+      type: list
+      elements: dict
+      contains:
+        name:
+          description: The network's name.
+          type: str
+          sample: net-test
+        driver:
+          description: Its driver.
+          type: str
+          sample: bridge
+        device:
+          description: The interface of the host that its endpoints are on.
+          type: str
+          sample: br-9f2d3c4b5a60
+        internal:
+          description: Whether there is no way out of it.
+          type: bool
+          sample: false
+        subnets:
+          description: Its subnets, each with C(subnet) and C(gateway).
+          type: list
+          elements: dict
+          sample:
+            - subnet: 192.168.10.0/24
+              gateway: 192.168.10.1
+        labels:
+          description: Its labels.
+          type: dict
+          sample: {}
+    containers:
+      description: The containers, by name.
+      type: list
+      elements: dict
+      contains:
+        name:
+          description: The container's name.
+          type: str
+          sample: web
+        mode:
+          description: Its network mode.
+          type: str
+          sample: bridge
+        target:
+          description: The container whose namespace it shares, with mode C(container); null with other modes.
+          type: str
+          sample: web
+        networks:
+          description:
+            - The networks that it is on, each with C(network), C(interface) and C(addresses). The first leads out.
+          type: list
+          elements: dict
+          sample:
+            - network: net-test
+              interface: eth0
+              addresses: [192.168.10.2]
+        labels:
+          description: Its labels.
+          type: dict
+          sample: {}
+    ports:
+      description: The published ports, by container.
+      type: list
+      elements: dict
+      contains:
+        container:
+          description: The container that it leads to.
+          type: str
+          sample: web
+        network:
+          description: The network by which it gets there; null where it leads nowhere now.
+          type: str
+          sample: net-test
+        protocol:
+          description: The protocol.
+          type: str
+          sample: tcp
+        container_port:
+          description: The port of the container.
+          type: int
+          sample: 8080
+        host_ip:
+          description: The address of the host; C(0.0.0.0) or C(::) for all of a family.
+          type: str
+          sample: 0.0.0.0
+        host_port:
+          description: The port of the host.
+          type: int
+          sample: 8000
+        allowed_sources:
+          description: The subnets that alone may use it; everybody may where there are none.
+          type: list
+          elements: str
+          sample: []
+    mermaid:
+      description: All this as a Mermaid flowchart.
+      type: str
+      sample: flowchart LR
+    svg:
+      description: All this as an SVG picture.
+      type: str
+      sample: <svg xmlns="http://www.w3.org/2000/svg">
 """
 
 from ansible.module_utils.basic import AnsibleModule
@@ -120,13 +247,32 @@ from ansible_collections.bridgework.network.plugins.module_utils._ansible import
 from ansible_collections.bridgework.network.plugins.module_utils._listing import ListSpec, list_networks
 
 
-def results(spec, listing):
+def view_of(spec, with_topology):
+    def view(state, facts):
+        return list_networks(state, facts, spec), _drawn(state, facts) if with_topology else {}
+
+    return view
+
+
+def _drawn(state, facts):
+    # Only who asks for a picture has these read.
+    from ansible_collections.bridgework.network.plugins.module_utils._drawing.mermaid import mermaid
+    from ansible_collections.bridgework.network.plugins.module_utils._drawing.svg import svg
+    from ansible_collections.bridgework.network.plugins.module_utils._topology import topology
+
+    found = topology(state, facts.hostname())
+    return {"topology": {**found, "mermaid": mermaid("topology", found), "svg": svg("topology", found)}}
+
+
+def results(_spec, found):
+    listing, drawn = found
     return {
         "exists": not listing.missing and bool(listing.networks),
         "missing": listing.missing,
         "network": listing.networks[0] if listing.networks else None,
         "networks": listing.networks,
         "lines": listing.lines,
+        **drawn,
     }
 
 
@@ -138,6 +284,7 @@ def main():
             "format": {"type": "str"},
             "no_trunc": {"type": "bool", "default": False},
             "quiet": {"type": "bool", "default": False},
+            "topology": {"type": "bool", "default": False},
             **DOCKER_CONNECTION,
         },
         mutually_exclusive=[("format", "quiet")],
@@ -146,7 +293,7 @@ def main():
     show(
         module,
         ListSpec.from_params,
-        lambda spec: lambda state, facts: list_networks(state, facts, spec),
+        lambda spec: view_of(spec, module.params["topology"]),
         results,
     )
 

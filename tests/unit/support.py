@@ -50,6 +50,9 @@ class FakeFacts:
     links: Mapping[str, Interface] = field(default_factory=dict)  # the host's, by name
     link_kinds: frozenset[str] = frozenset({"macvlan", "ipvlan", "vlan", "dummy"})
 
+    def hostname(self) -> str:
+        return "example"
+
     def connected_subnets(self) -> Sequence[str]:
         return self.connected
 

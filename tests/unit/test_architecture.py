@@ -20,7 +20,7 @@ MODULES = sorted((ROOT / "plugins" / "modules").glob("*.py"))
 PURE = ("_intent", "_render", "_plan.py", "_ipam.py", "_model.py", "_portspec.py", "_validate.py", "_options.py")
 PURE += ("_listing.py", "_labels.py", "_indexed.py", "_state.py", "_conflicts.py", "_hostconfig.py", "_report.py")
 PURE += ("_drivers", "_inspect.py", "_ledger.py", "_facts.py", "_errors.py", "_flows.py")
-PURE += ("_sources.py", "_hostports.py", "_reserved.py")
+PURE += ("_drawing", "_topology.py", "_sources.py", "_hostports.py", "_reserved.py")
 HEAVY = {"pyroute2", "netaddr"}  # importing them costs more than the work
 IMPURE = {"os", "io", "pathlib", "shutil", "subprocess", "socket", "sqlite3", "random", "secrets", "time", "datetime"}
 

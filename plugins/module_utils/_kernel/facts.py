@@ -55,6 +55,9 @@ class HostFacts:
             if row.destination and not (row.link in links and _is_ours(links[row.link]))
         ]
 
+    def hostname(self) -> str:
+        return os.uname().nodename
+
     def routed_subnets(self) -> Sequence[str]:
         return [destination for destination, _direct in self._foreign_routes]
 
