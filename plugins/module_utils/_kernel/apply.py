@@ -9,24 +9,29 @@ from typing import Callable
 from .._firewall import Firewall
 from .._hostconfig import Address, Link, Namespace, Route, Sysctl
 from .._plan import CREATE, DELETE, UPDATE, FirewallSwap, Plan, Step
+from .._progress import Progress
 from . import Kernel
 from .announce import announce
 
 
 def apply(kernel: Kernel, plan: Plan, firewall: Firewall) -> None:
     """The host holds what the plan leads to."""
-    for step in (*plan.unlink, *plan.namespaces):
-        carry_out(kernel, step)
-    if plan.firewall is not None:
-        swap(firewall, plan.firewall)
-    for step in plan.links:
-        carry_out(kernel, step)
-    sysctls = [step.thing for step in plan.settings if isinstance(step.thing, Sysctl)]
-    kernel.sysctls.write_all(sysctls)
-    for step in (*plan.settings, *plan.farewell):
-        if not isinstance(step.thing, Sysctl):
+    with Progress() as progress:
+        for step in progress.through("namespaces", (*plan.unlink, *plan.namespaces)):
             carry_out(kernel, step)
-    announce(kernel.namespaces, (*plan.links, *plan.settings))
+        if plan.firewall is not None:
+            progress.at("firewall")
+            swap(firewall, plan.firewall)
+        for step in progress.through("links", plan.links):
+            carry_out(kernel, step)
+        sysctls = [step.thing for step in plan.settings if isinstance(step.thing, Sysctl)]
+        progress.at("settings")
+        kernel.sysctls.write_all(sysctls)
+        others = [step for step in (*plan.settings, *plan.farewell) if not isinstance(step.thing, Sysctl)]
+        for step in progress.through("addresses and routes", others):
+            carry_out(kernel, step)
+        progress.at("announcements")
+        announce(kernel.namespaces, (*plan.links, *plan.settings))
 
 
 def swap(firewall: Firewall, lines: FirewallSwap) -> None:
