@@ -33,6 +33,7 @@ SETTINGS = {
     "ANSIBLE_INVENTORY_UNPARSED_WARNING": "false",
     "ANSIBLE_LOCALHOST_WARNING": "false",
     "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
+    "ANSIBLE_BECOME_METHOD": "su",  # root is not asked for a password by it, and it is everywhere
     "ANSIBLE_GATHERING": "explicit",  # takes longer than all else, and nothing here asks for facts
     "PYTHONUNBUFFERED": "1",
     # Python's server looks up its own name first, which takes long where no name server answers.
@@ -55,7 +56,6 @@ class Reader:
         reached = {
             "ansible_connection": "throwaway",
             "ansible_throwaway_pid": pid,
-            "ansible_become": False,
             "ansible_python_interpreter": sys.executable,
         }
         self._write(f"host_vars/{name}/throwaway.yml", yaml.safe_dump(reached))
