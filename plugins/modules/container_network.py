@@ -378,6 +378,8 @@ EXAMPLES = r"""
       - name: site-web
         config_from: site
         connected: [web]
+        container_labels:
+          project: site
 
 - name: Create a network of layer 2, where containers have the addresses that they give themselves
   bridgework.network.container_network:

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Sphinx's settings for the pages that scripts/docs puts together. Needs nothing of the internet."""
 
+import re
 import zlib
 from pathlib import Path
 
@@ -22,6 +23,13 @@ INVENTORY = """\
 common_return_values std:label -1 reference_appendices/common_return_values.html Common return values
 ansible_configuration_settings std:label -1 reference_appendices/config.html Configuration settings
 """
+# Its modules and plugins, as far as a page names one.
+_pages = "".join(path.read_text() for path in sorted(Path(__file__).parent.glob("rst/**/*.rst")))
+_labels = set(re.findall(r"\bansible_collections\.ansible\.builtin\.(\w+)", _pages))
+_labels |= {"_".join(found) for found in re.findall(r"\bansible\.builtin\.(\w+)#(\w+)", _pages)}
+for _page in sorted(_labels):
+    INVENTORY += f"ansible_collections.ansible.builtin.{_page} std:label -1 collections/ansible/builtin/{_page}.html "
+    INVENTORY += f"ansible.builtin.{_page.rpartition('_')[0]}\n"
 _inventory = Path(__file__).with_name("ansible.inv")
 _inventory.write_bytes(
     b"# Sphinx inventory version 2\n# Project: Ansible\n# Version:\n"
