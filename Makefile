@@ -26,16 +26,17 @@ export MOLECULE_COMMAND_BORDERS := false
 export REUSE_ENCODING_MODULE := charset_normalizer
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint sanity unit kernel fuzz compare bench vm machines integration molecule docs guides clean setup setup-sanity setup-demo setup-dev
+.PHONY: help demo test lint sanity unit kernel fuzz compare bench vm machines integration molecule docs docs-lint galaxy guides clean setup setup-sanity setup-demo setup-dev
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /  make \1 \t/p' $(MAKEFILE_LIST) | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1 \t/p' $(MAKEFILE_LIST) | expand -t 20
 
-demo: setup-demo ## show it at work on a throwaway host (root)
-	@scripts/demo
+demo: setup-demo ## build the collection, and show it at work on a throwaway host (root)
+	@scripts/artefact
+	@PYTHONPATH=$(CURDIR)/tests ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/.cache/artefact scripts/demo
 
 test: setup ## everything below, and the demo (root)
-	@scripts/parts lint sanity unit kernel integration molecule guides docs demo
+	@scripts/parts lint sanity unit kernel integration molecule guides docs-lint docs galaxy demo
 
 lint: setup-dev ## style, Ansible's rules, changelog, licences, Python 3.9 in plugins/
 	@ruff check
@@ -83,6 +84,14 @@ molecule: setup ## roles on throwaway hosts; SCENARIO=custom_network STEP=conver
 guides: setup ## what the guides show, followed on throwaway hosts (root)
 	@scripts/setup guides
 	@pytest -q -n 2 tests/docs
+
+docs-lint: setup-dev ## documentation and references of plugins and roles
+	@scripts/setup docs
+	@antsibull-docs lint-collection-docs --plugin-docs --validate-collection-refs all --check-extra-docs-refs --skip-rstcheck \
+	  $(ANSIBLE_COLLECTIONS_PATH)/ansible_collections/bridgework/network
+
+galaxy: setup-dev ## what Galaxy's importer and ansible-builder say of the collection as it is built
+	@scripts/galaxy
 
 docs: setup-dev ## the documentation as HTML, in .cache/docs/html
 	@scripts/setup docs
