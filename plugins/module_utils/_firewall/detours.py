@@ -103,7 +103,7 @@ def _fits(condition: Condition, protocol: str, address: str, port: int) -> bool:
         return True
     if kind == PORT:
         return any(first <= port <= last for first, last in values)
-    return any(_is_in(address, str(each)) for each in values)
+    return any(_is_in(address, str(each)) for each in values) == (kind == ADDRESS)
 
 
 def _is_in(address: str, subnet: str) -> bool:

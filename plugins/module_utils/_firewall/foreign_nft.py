@@ -15,13 +15,14 @@ VALUE = r'(!= )?(\{[^}]*\}|"[^"]*"|(?!\. )[^\s{"@$]+)(?= |$)'
 NFT = {
     PROTOCOL: re.compile(rf"(?:meta l4proto|ip protocol|ip6 nexthdr) {VALUE}"),
     PORT: re.compile(rf"(tcp|udp|sctp|th) dport {VALUE}"),
-    ADDRESS: re.compile(rf"ip6? daddr {VALUE}"),
-    "source": re.compile(rf"ip6? saddr {VALUE}"),
+    ADDRESS: re.compile(rf"(ip6?) daddr {VALUE}"),
+    "source": re.compile(rf"(ip6?) saddr {VALUE}"),
     "interface": re.compile(rf"([io])if(?:name)? {VALUE}"),
     "type": re.compile(rf"fib daddr(?: \. iif)? type {VALUE}"),
     "state": re.compile(rf"ct state {VALUE}"),
     "comment": re.compile(r'comment "[^"]*"|# .*'),
 }
+EVERY = {"ip": "0.0.0.0/0", "ip6": "::/0"}
 NFT_VERDICT = re.compile(
     r"(?:^|.* )(?:(accept|drop|return)|(reject)\b.*|(?:jump|goto) (\S+)|"
     r"(?:dnat|redirect|tproxy|xt target \"?(?:DNAT|REDIRECT|TPROXY)\b)(.*))(?: comment \"[^\"]*\")?(?: # .*)?"
@@ -64,6 +65,8 @@ def _add_nft(draft: Draft, kind: str, match: re.Match[str]) -> None:
         return
     *before, negation, value = match.groups()
     values = [each.strip().strip('"') for each in value.strip("{}").split(",")]
+    if before and before[0] in EVERY:
+        draft.add(ADDRESS, [EVERY[before[0]]])
     if kind == PORT and before[0] != "th":
         draft.add(PROTOCOL, before)
     draft.add(before[0] if kind == "interface" else kind, values, negation is not None)

@@ -12,9 +12,10 @@ from collections.abc import Iterable
 from typing import Callable, NamedTuple, Union
 
 ACCEPT, DROP, RETURN, JUMP, LEAD = "accept", "drop", "return", "jump", "lead"
-PROTOCOL, PORT, ADDRESS, LOCAL = "protocol", "port", "address", "local"
+PROTOCOL, PORT, ADDRESS, OTHER_ADDRESS, LOCAL = "protocol", "port", "address", "other address", "local"
 LAST_PORT = 65535
-# Values that one of has to fit: protocols, subnets, or first and last port. LOCAL is any address of the host.
+# Values that one of has to fit: protocols, subnets, or first and last port. LOCAL is any address of the host, and
+# OTHER_ADDRESS one in none of the subnets.
 Condition = tuple[str, tuple[Union[str, tuple[int, int]], ...]]
 
 
@@ -60,6 +61,8 @@ class Draft:
         elif kind == PORT:
             ports = sorted(map(port_range, found))
             self.conditions.append((PORT, tuple(_complement(ports) if negated else ports)))
+        elif kind == ADDRESS and negated:
+            self.conditions.append((OTHER_ADDRESS, found))
         elif negated or kind == "source":
             self.narrow = True  # but for PROTOCOL, of which there are few that have ports
             self.unclear |= kind == PROTOCOL
