@@ -45,6 +45,9 @@ class Part(Protocol):
     def observe(self, places: Collection[str] | None = None) -> FirewallLines:
         """Our lines that the host holds now; ``places`` are where there may be some, None stands for everywhere."""
 
+    def rehearse(self, wanted: FirewallLines, present: FirewallLines) -> None:
+        """Raise KernelError where it is told without doing anything that ``apply`` would be refused."""
+
     def apply(self, wanted: FirewallLines, present: FirewallLines) -> int | None:
         """Swap what is present for what is wanted; nothing where any of it is refused.
 
@@ -63,9 +66,6 @@ class Backend(Part, Protocol):
 
     def published(self, lines: FirewallLines) -> frozenset[PortRule]:
         """The ports that these lines publish. Pure."""
-
-    def rehearse(self, wanted: FirewallLines, present: FirewallLines) -> None:
-        """Raise KernelError where it is told without doing anything that ``apply`` would be refused."""
 
     def has_users_rules(self) -> bool:
         """Whether the host holds rules of the administrator's in the place that the backend has for them."""
@@ -180,9 +180,9 @@ class Firewall:
         return frozenset().union(*(each.published(_of(each, lines)) for each in self._backends.values()))
 
     def rehearse(self, wanted: FirewallLines, present: FirewallLines) -> None:
-        """Raise KernelError where a backend tells, without doing anything, that it would be refused."""
-        for backend in self._backends.values():
-            backend.rehearse(_of(backend, wanted), _of(backend, present))
+        """Raise KernelError where a part tells, without doing anything, that it would be refused."""
+        for part in self._parts:
+            part.rehearse(_of(part, wanted), _of(part, present))
 
     def apply(self, wanted: FirewallLines, present: FirewallLines) -> None:
         """Each part in its own transaction, where it differs: whoever undoes one has no need of the others.

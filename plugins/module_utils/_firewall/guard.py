@@ -82,6 +82,10 @@ class Guard:
     def observe(self, places: Collection[str] | None = None) -> FirewallLines:
         return _in_our_words(_from_old(nft.read(TABLE)))
 
+    def rehearse(self, wanted: FirewallLines, present: FirewallLines) -> None:
+        if wanted and wanted != present:
+            _load(wanted, present, is_rehearsal=True)
+
     def apply(self, wanted: FirewallLines, present: FirewallLines) -> int:
         _load(wanted, present)
         return 1
@@ -153,10 +157,11 @@ def _rules(sets: Collection[str], suffix: str) -> tuple[str, ...]:
     )
 
 
-def _load(wanted: FirewallLines, present: FirewallLines) -> None:
+def _load(wanted: FirewallLines, present: FirewallLines, is_rehearsal: bool = False) -> None:
     has_name = f"{TABLE} @targets" not in {**wanted, **present} or (nft.version() or NAMED_FROM) >= NAMED_FROM
     try:
-        nft.swap(TABLE, *((wanted, present) if has_name else (_to_old(wanted), _to_old(present))))
+        lines = (wanted, present) if has_name else (_to_old(wanted), _to_old(present))
+        nft.swap(TABLE, *lines, is_rehearsal=is_rehearsal)
     except KernelError as error:
         remedy = "see that the kernel has nftables for bridges (CONFIG_NF_TABLES_BRIDGE)"
         if "syntax error" in str(error) or "datatype mismatch" in str(error):

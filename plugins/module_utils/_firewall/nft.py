@@ -60,7 +60,16 @@ def show(*words: str) -> str:
 
 def load(script: str) -> None:
     """Carry out a script: all of it, or nothing."""
-    result = run(["nft", "-f", "-"], script)
+    _load(["nft", "-f", "-"], script)
+
+
+def try_out(script: str) -> None:
+    """Have the kernel check a script, and carry out nothing."""
+    _load(["nft", "-c", "-f", "-"], script)
+
+
+def _load(command: list[str], script: str) -> None:
+    result = run(command, script)
     if result.returncode != 0:
         raise KernelError(f"nft refused the rule set: {_reason(result)}{_refused(result, script)}")
 
@@ -70,21 +79,24 @@ def swap(
     wanted: FirewallLines,
     present: FirewallLines,
     kept: Callable[[FirewallLines], FirewallLines] | None = None,
+    is_rehearsal: bool = False,
 ) -> None:
     """Turn what a table holds into what is wanted, in one transaction that touches only what differs.
 
     Where that can't be, since the table isn't as it was thought to be, all of it is replaced but for what is ``kept``.
+    A rehearsal changes nothing, and raises what the change would.
     """
+    carry_out = try_out if is_rehearsal else load
     if _attributes(table, wanted) == _attributes(table, present):
         try:
-            load(change(table, wanted, present))
+            carry_out(change(table, wanted, present))
             return
         except KernelError as error:
             if not OUT_OF_STEP.search(str(error)):
                 raise
     remaining = kept(read(table)) if kept is not None else {}
     blocks = {_place(table, block): block for lines in (wanted, remaining) for block in lines.get(table, ())}
-    load(replacement(table, {**wanted, **remaining, table: tuple(blocks.values())}))
+    carry_out(replacement(table, {**wanted, **remaining, table: tuple(blocks.values())}))
 
 
 def change(table: str, wanted: FirewallLines, present: FirewallLines) -> str:

@@ -107,21 +107,26 @@ class Nftables:
         return f"{TABLE} user" in nft.read(TABLE)
 
     def rehearse(self, wanted: FirewallLines, present: FirewallLines) -> None:
-        """The kernel is only asked by doing it."""
+        if wanted and wanted != present:
+            _swap(wanted, present, is_rehearsal=True)
 
     def apply(self, wanted: FirewallLines, present: FirewallLines) -> int:
-        try:
-            if wanted:
-                nft.swap(TABLE, wanted, present, kept=_users)
-            else:
-                _withdraw()
-        except KernelError as error:
-            raise KernelError(
-                f"{error}; see that the kernel has all that these rules ask of nf_tables (CONFIG_NF_TABLES_INET, "
-                "CONFIG_NFT_NAT, CONFIG_NFT_MASQ, CONFIG_NFT_FIB_INET, CONFIG_NFT_CT), or set firewall_backend to "
-                "another"
-            ) from error
+        if wanted:
+            _swap(wanted, present)
+        else:
+            _withdraw()
         return 1
+
+
+def _swap(wanted: FirewallLines, present: FirewallLines, is_rehearsal: bool = False) -> None:
+    try:
+        nft.swap(TABLE, wanted, present, _users, is_rehearsal)
+    except KernelError as error:
+        raise KernelError(
+            f"{error}; see that the kernel has all that these rules ask of nf_tables (CONFIG_NF_TABLES_INET, "
+            "CONFIG_NFT_NAT, CONFIG_NFT_MASQ, CONFIG_NFT_FIB_INET, CONFIG_NFT_CT), or set firewall_backend to "
+            "another"
+        ) from error
 
 
 def _withdraw() -> None:
