@@ -75,6 +75,13 @@ def test_engine_knows_nothing_of_ansible(path: Path) -> None:
     assert not imported([parsed(path)]) & {"ansible", "ansible_collections"}
 
 
+@pytest.mark.parametrize("path", sources(), ids=named)
+def test_no_file_asks_what_python_3_9_does_not_tell_in_an_archive(path: Path) -> None:
+    """Ansible sends modules in an archive. What Python 3.9 loads from one learns these only when it is loaded."""
+    names = {node.id for node in ast.walk(parsed(path)) if isinstance(node, ast.Name)}
+    assert not names & {"__package__", "__spec__", "__cached__"}
+
+
 @pytest.mark.parametrize("path", [*sources(), *MODULES], ids=named)
 def test_heavy_libraries_are_imported_only_when_they_are_needed(path: Path) -> None:
     assert not imported(run_at_import(parsed(path))) & HEAVY

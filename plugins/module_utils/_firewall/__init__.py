@@ -24,12 +24,12 @@ AUTO = "auto"
 BACKENDS = ("iptables", "nftables")
 # Where lines are made of a state.
 MAKERS = {
-    __package__: (
+    __name__: (  # __package__ is None to begin with where Python 3.9 loads this from an archive, as Ansible has it do
         *("__init__.py", "guard.py", "ruleset.py"),
         *("iptables.py", "iptables_chains.py", "iptables_text.py", "iptables_tree.py"),
         *("nft.py", "nftables.py"),
     ),
-    __package__.replace("_firewall", "_render"): ("firewall.py",),
+    __name__.replace("_firewall", "_render"): ("firewall.py",),
 }
 
 
