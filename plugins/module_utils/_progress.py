@@ -34,12 +34,17 @@ class Progress:
         self._written = False
 
     def __enter__(self) -> Progress:
+        self._clear()  # what a run that was killed left
         return self
 
     def __exit__(self, *_error: object) -> None:
         if self._written:
+            self._clear()
+
+    def _clear(self) -> None:
+        for path in (self._path, f"{self._path}.new"):
             with suppress(OSError):
-                os.unlink(self._path)
+                os.unlink(path)
 
     def through(self, phase: str, things: Collection[Thing]) -> Iterator[Thing]:
         """The things, one after another, as a phase of the run."""
@@ -57,8 +62,8 @@ class Progress:
     def _write(self, note: dict[str, object]) -> None:
         """At once or not at all, so that nobody reads half of it."""
         fresh = f"{self._path}.new"
+        self._written = True
         with suppress(OSError):
             with open(fresh, "w", encoding="ascii") as file:
                 json.dump(note, file)
             os.replace(fresh, self._path)
-            self._written = True

@@ -58,6 +58,13 @@ def test_run_that_fails_leaves_nothing_behind_either(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_next_run_takes_away_what_a_killed_one_left(tmp_path: Path) -> None:
+    for name in ("progress", "progress.new"):
+        (tmp_path / name).write_text("{")
+    with Progress(str(tmp_path / "progress")):
+        assert list(tmp_path.iterdir()) == []
+
+
 def test_short_run_notes_nothing(tmp_path: Path) -> None:
     with Progress(str(tmp_path / "progress")) as run:
         for _thing in run.through("links", range(10_000)):
