@@ -106,15 +106,15 @@ def test_family_of_the_table_counts() -> None:
 
 
 INNER = """
-	chain theirs {
-		iifname "docker0" counter packets 0 bytes 0 return
-		tcp dport 8000 counter packets 0 bytes 0 dnat to 172.30.0.2:80
-	}
+    chain theirs {
+        iifname "docker0" counter packets 0 bytes 0 return
+        tcp dport 8000 counter packets 0 bytes 0 dnat to 172.30.0.2:80
+    }
 
-	chain BRIDGEWORK-PORTS {
-		tcp dport 8000 dnat to 192.168.10.2:80
-	}
-"""
+    chain BRIDGEWORK-PORTS {
+        tcp dport 8000 dnat to 192.168.10.2:80
+    }
+""".replace("    ", "\t")
 
 
 @pytest.mark.parametrize(
