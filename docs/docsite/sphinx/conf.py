@@ -20,6 +20,7 @@ pygments_dark_style = "monokai"
 
 # What the generated pages refer to in Ansible's own documentation, without a look at that.
 INVENTORY = """\
+callback_plugins std:label -1 plugins/callback.html Callback plugins
 common_return_values std:label -1 reference_appendices/common_return_values.html Common return values
 ansible_configuration_settings std:label -1 reference_appendices/config.html Configuration settings
 """
