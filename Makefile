@@ -26,7 +26,7 @@ export MOLECULE_COMMAND_BORDERS := false
 export REUSE_ENCODING_MODULE := charset_normalizer
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint sanity unit kernel fuzz compare bench vm machines integration molecule docs docs-lint galaxy guides clean setup setup-sanity setup-demo setup-dev
+.PHONY: help demo test lint sanity unit kernel fuzz matrix compare bench vm machines integration molecule docs docs-lint galaxy guides clean setup setup-sanity setup-demo setup-dev
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1 \t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -65,6 +65,10 @@ vm: setup ## in a virtual machine: what needs another kernel, and containers of 
 
 machines: setup ## the roles by ssh, on two virtual machines with systemd; SCENARIO=service for one scenario (root)
 	@scripts/machines $(SCENARIO)
+
+matrix: setup ## other versions of ansible-core, Python, pyroute2 and firewalls, into docs/matrix.md (root)
+	@scripts/pythons >/dev/null
+	@tests/matrix/run
 
 compare: setup ## the same playbook against a real Docker daemon and here, in .cache/docker (root)
 	@tests/compare/setup
