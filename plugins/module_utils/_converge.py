@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Callable, Generic, TypeVar
 
 from . import _reserved
 from ._conflicts import find_conflicts, find_waiting, left_alone, without_waiting
-from ._errors import BridgeworkError, HostError, KernelError, StateError, listed, quoted
+from ._errors import BridgeworkError, HostError, KernelError, NamespaceGone, StateError, listed, quoted
 from ._facts import Facts
 from ._firewall import AUTO, Firewall
 from ._hostconfig import HOST, UNFINISHED, Address, HostConfig, Link, Namespace, Route, Sysctl
@@ -33,6 +33,8 @@ from ._store import Store
 
 if TYPE_CHECKING:
     from ._flows import PortChange
+
+LOOKS = 5
 
 Outcome = TypeVar("Outcome")
 Intent = Callable[[State, Facts], Outcome]
@@ -67,8 +69,20 @@ def converge(intent: Intent[Outcome], check_mode: bool = False, firewall_backend
 
 
 def look(view: Intent[Outcome]) -> Outcome:
-    """What a view makes of the declared state and the host's facts; nothing is changed, and nothing waits."""
+    """What a view makes of the declared state and the host's facts; nothing is changed, and nothing waits.
+
+    A run meanwhile may take a namespace away that is just being looked into: then all is looked at once more.
+    """
     _require_root()
+    for _attempt in range(LOOKS - 1):
+        try:
+            return _look(view)
+        except NamespaceGone:
+            continue
+    return _look(view)
+
+
+def _look(view: Intent[Outcome]) -> Outcome:
     try:
         with Kernel() as kernel:
             state, ledger = Store().load()

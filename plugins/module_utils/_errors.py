@@ -32,6 +32,13 @@ class HostError(BridgeworkError):
     """The host lacks something that the work needs: a tool, a kernel feature, a privilege."""
 
 
+class NamespaceGone(HostError):
+    """A namespace went away between two looks at it."""
+
+    def __init__(self, container: str) -> None:
+        super().__init__(f'container "{container}": its namespace is gone; run the task again')
+
+
 class StateError(BridgeworkError):
     """The declared state of the host can't be read or written."""
 

@@ -12,7 +12,7 @@ from collections import OrderedDict
 from contextlib import ExitStack
 from typing import Any
 
-from .._errors import HostError, KernelError
+from .._errors import KernelError, NamespaceGone
 from .._hostconfig import HOST, Address, Link, Route
 from .._model import WILDCARDS
 from .channel import Channel, Refused
@@ -206,7 +206,7 @@ class Netlink:
             with self._namespaces.inside(namespace):
                 index = _index_here(str(name))
         except FileNotFoundError as error:
-            raise _gone(namespace) from error
+            raise NamespaceGone(namespace) from error
         if index is None and not missing_ok:
             raise KernelError(
                 f'{_where(namespace)}: the interface "{name}" can\'t be found; run the task again', container=namespace
@@ -249,7 +249,7 @@ class Netlink:
             with self._namespaces.inside(namespace):
                 opened = Channel()
         except FileNotFoundError as error:
-            raise _gone(namespace) from error
+            raise NamespaceGone(namespace) from error
         self._sockets[namespace] = opened
         if len(self._sockets) > self._most_sockets:
             oldest = next(name for name in self._sockets if name != HOST)
@@ -334,10 +334,6 @@ def _index_here(name: str) -> int | None:
         return socket.if_nametoindex(name)
     except OSError:
         return None
-
-
-def _gone(namespace: str) -> HostError:
-    return HostError(f'container "{namespace}": its namespace is gone; run the task again')
 
 
 def _where(namespace: str) -> str:

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 
-from .._errors import HostError, KernelError
+from .._errors import KernelError, NamespaceGone
 from .._hostconfig import HOST, Link, Route
 from .._model import UNSPECIFIED
 from .dump import ATTRIBUTE, NLA_TYPE_MASK, Interrupted, attributes, dump
@@ -147,7 +147,7 @@ class Tables:
             except Interrupted:
                 continue
             except FileNotFoundError as error:
-                raise HostError(f'container "{namespace}": its namespace is gone; run the task again') from error
+                raise NamespaceGone(namespace) from error
             except OSError as error:
                 raise _unreadable(namespace, str(error.strerror or error)) from error
         raise _unreadable(namespace, "they change all the time")
