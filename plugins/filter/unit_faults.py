@@ -48,6 +48,11 @@ VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 # What systemd.service(5) has before the path of an executable. "+" leaves all namespaces of the unit.
 PREFIXES = re.compile(r"\s*([-@:+!|]*)")
+# systemd takes quotes and escapes out of the first word before it looks for prefixes.
+# A quote just before the path hides none.
+HIDDEN = re.compile(r"""\\|['"](?!/)""")
+# As systemd splits a command: quotes hold a word together, also in its midst.
+WORD = re.compile(r"""(?:\\.|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|[^ \t'"\\])+""")
 LINES = ("exec", "description", "user", "working_directory")
 # What the role itself says, by the option that is there for it.
 TAKEN = {
@@ -93,10 +98,7 @@ def _faults(unit: Mapping[str, Any]) -> Iterator[str]:
         return
     if str(unit.get("name")).endswith(".service"):
         yield f"name {_shown(unit['name'])}: leave out the .service"
-    if not str(unit.get("exec") or "").strip():
-        yield "exec is missing; give it the command that the unit starts"
-    elif "+" in PREFIXES.match(str(unit["exec"])).group(1):
-        yield f"exec {_shown(unit['exec'])}: a command with the prefix + runs outside of the container; leave it out"
+    yield from _command_faults(str(unit.get("exec") or ""))
     for option in LINES:
         yield from _text_faults(option, unit.get(option))
     for name, value in (unit.get("environment") or {}).items():
@@ -107,6 +109,21 @@ def _faults(unit: Mapping[str, Any]) -> Iterator[str]:
     for section, directives in (unit.get("directives") or {}).items():
         for key, value in (directives or {}).items():
             yield from _directive_faults(section, str(key), value)
+
+
+def _command_faults(command: str) -> Iterator[str]:
+    prefixes = PREFIXES.match(command)
+    if not command.strip():
+        yield "exec is missing; give it the command that the unit starts"
+    elif "+" in prefixes.group(1):
+        yield f"exec {_shown(command)}: a command with the prefix + runs outside of the container; leave it out"
+    elif HIDDEN.match(command, prefixes.end()):
+        yield (
+            f"exec {_shown(command)}: a quote or a backslash before the path can hide the prefix +; begin with "
+            "the path, and have prefixes before its quotes"
+        )
+    elif ";" in WORD.findall(command):
+        yield f"exec {_shown(command)}: a ; by itself begins another command, which can leave the container; quote it"
 
 
 def _directive_faults(section: str, key: str, value: Any) -> Iterator[str]:
