@@ -20,6 +20,7 @@ from ._model import Container, Endpoint, HostPort, IpamBlock, Network, PortMappi
 from ._state import Containers, Endpoints, Mappings, State
 
 PATH = "/var/lib/bridgework/state.db"
+PATIENCE = 30  # seconds for others to let go of the file
 
 # The trigger's + keeps SQLite from looking up the protocol, which most mappings share, instead of the port.
 FIRST = """
@@ -132,8 +133,7 @@ class Store:
                 version = self._version(connection)
                 if version == 0:
                     return State(), Ledger()
-                _upgrade(connection, version)  # for this reading alone: what isn't committed is forgotten
-                return _read(connection)
+                return _read(connection) if version == VERSION else _read_older(connection, version)
         except (sqlite3.Error, ValueError, LookupError, TypeError) as error:
             raise self._unreadable(error) from error
 
@@ -180,7 +180,7 @@ class Store:
             self._made.append(self._path)
 
     def _connect(self, mode: str) -> sqlite3.Connection:
-        connection = sqlite3.connect(f"file:{self._path}?mode={mode}", uri=True, isolation_level=None, timeout=30)
+        connection = sqlite3.connect(f"file:{self._path}?mode={mode}", uri=True, isolation_level=None, timeout=PATIENCE)
         connection.execute("PRAGMA foreign_keys = ON")
         return connection
 
@@ -199,10 +199,10 @@ class Store:
         return max(version, 0)
 
     def _unreadable(self, error: Exception) -> StateError:
-        return StateError(
-            f'state file "{self._path}": can\'t be read ({error}); restore it from a backup, or move it away to '
-            "start anew"
-        )
+        remedy = "restore it from a backup, or move it away to start anew"
+        if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):  # nothing is wrong with the file
+            remedy = "end the process that keeps it open, and run again"
+        return StateError(f'state file "{self._path}": can\'t be read ({error}); {remedy}')
 
 
 def _upgrade(connection: sqlite3.Connection, version: int) -> None:
@@ -212,6 +212,14 @@ def _upgrade(connection: sqlite3.Connection, version: int) -> None:
             connection.execute(statement)
     if version < VERSION:
         connection.execute(f"PRAGMA user_version = {VERSION}")
+
+
+def _read_older(connection: sqlite3.Connection, version: int) -> tuple[State, Ledger]:
+    """From a copy in memory: a transaction that only reads can't become one that writes while others read as well."""
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as copy:
+        connection.backup(copy)
+        _upgrade(copy, version)
+        return _read(copy)
 
 
 def _read(connection: sqlite3.Connection) -> tuple[State, Ledger]:

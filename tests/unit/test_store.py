@@ -7,6 +7,7 @@ from __future__ import annotations
 import sqlite3
 import stat
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ansible_collections.bridgework.network.plugins.module_utils import _store
 from ansible_collections.bridgework.network.plugins.module_utils._errors import StateError
 from ansible_collections.bridgework.network.plugins.module_utils._ledger import Ledger, SavedSysctl
 from ansible_collections.bridgework.network.plugins.module_utils._model import (
@@ -240,6 +242,16 @@ class TestUpgrade:
         assert store.load() == (self.STATE, Ledger())
         assert (file.read_bytes(), store.fingerprint()) == (before, fingerprint)
 
+    def test_one_who_is_about_to_write_is_in_nobodys_way(self, store: Store, file: Path) -> None:
+        with closing(sqlite3.connect(file, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            assert store.load() == (self.STATE, Ledger())
+
+    def test_many_read_at_the_same_time(self, file: Path) -> None:
+        with ThreadPoolExecutor(3) as pool:
+            found = list(pool.map(lambda _number: Store(str(file)).load(), range(60)))
+        assert found == [(self.STATE, Ledger())] * 60
+
     def test_writing_keeps_what_it_had(self, store: Store, file: Path) -> None:
         content = store.load()
         more = content[0].copy()
@@ -260,6 +272,21 @@ class TestUpgrade:
 
 
 class TestBadFile:
+    def test_file_that_another_process_keeps_to_itself_is_not_called_broken(
+        self, store: Store, file: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(_store, "PATIENCE", 0)
+        store.save(NOTHING, (a_state(), Ledger()))
+        with closing(sqlite3.connect(file, isolation_level=None)) as other:
+            other.execute("BEGIN EXCLUSIVE")
+            with pytest.raises(StateError) as refusal:
+                store.load()
+        assert str(refusal.value) == (
+            f'state file "{file}": can\'t be read (database is locked); end the process that keeps it open, and run '
+            "again"
+        )
+        assert store.load() == (a_state(), Ledger())
+
     def test_future_version_is_refused_and_left_alone(self, store: Store, file: Path) -> None:
         store.save(NOTHING, (a_state(), Ledger()))
         with closing(sqlite3.connect(file)) as connection:
