@@ -104,6 +104,12 @@ class HostPort(NamedTuple):
     def host_ips(self) -> tuple[str, ...]:
         return (self.host_ip,) if self.host_ip else WILDCARDS
 
+    def covers(self, other: HostPort) -> bool:
+        """Whether who has this one has the other."""
+        own = self.host_ip in ("", other.host_ip)
+        own = own or (other.host_ip != "" and self.host_ip == UNSPECIFIED[version_of(other.host_ip)])
+        return own and (self.protocol, self.port) == (other.protocol, other.port)
+
     @property
     def shown(self) -> str:
         """As users write it."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from . import _validate
 from ._errors import InvalidInput, quoted
-from ._model import PROTOCOLS, WILDCARDS, HostPort, socket_text
+from ._model import PROTOCOLS, HostPort, socket_text
 
 PORTS = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9}))?", re.ASCII)
 SYNTAX = (
@@ -69,14 +69,16 @@ def parse_exposed(subject: str, texts: Iterable[str]) -> list[PublishedPort]:
 
 
 def parse_listening(subject: str, texts: Iterable[str]) -> list[HostPort]:
-    """All ports of the host that the texts name (``8080``, ``53/udp``, ``192.0.2.7:53/udp``, ``7000-7002``)."""
+    """All ports of the host that the texts name (``8080``, ``53/udp``, ``192.0.2.7:53/udp``, ``7000-7002``).
+
+    Without an address they are on all of either family; ``0.0.0.0`` and ``[::]`` are those of one.
+    """
     found = set()
     for text in texts:
         body, protocol = _split_protocol(subject, "ports", text)
         before, colon, ports = body.rpartition(":")
         first, last = _ports(subject, "ports", text, ports)
         host_ip = _host_address(subject, before.strip("[]"), "ports") if colon else ""
-        host_ip = "" if host_ip in WILDCARDS else host_ip
         found.update(HostPort(protocol, host_ip, port) for port in range(first, last + 1))
     return sorted(found)
 

@@ -102,8 +102,31 @@ CREATE TRIGGER mapping_host_port BEFORE INSERT ON mapping WHEN EXISTS (
 ) BEGIN SELECT RAISE(ABORT, 'published port is a service of the host'); END;
 """
 
+# Whether NEW and other, which are each on an address, on all of a family or on all there are, exclude each other.
+EXCLUDED = """(other.host_ip = NEW.host_ip OR '' IN (other.host_ip, NEW.host_ip) OR (
+          (instr(other.host_ip, ':') > 0) = (instr(NEW.host_ip, ':') > 0)
+          AND (other.host_ip IN ('0.0.0.0', '::') OR NEW.host_ip IN ('0.0.0.0', '::'))))"""
+
+# Wildcards of one family are told from all addresses, and two containers' ports of the host from each other.
+HOST_WILDCARDS = f"""
+DROP TRIGGER host_port_published;
+CREATE TRIGGER host_port_published BEFORE INSERT ON host_port WHEN EXISTS (
+    SELECT 1 FROM mapping AS other
+    WHERE other.host_port = NEW.port AND +other.protocol = NEW.protocol AND {EXCLUDED}
+) BEGIN SELECT RAISE(ABORT, 'port of the host is published'); END;
+DROP TRIGGER mapping_host_port;
+CREATE TRIGGER mapping_host_port BEFORE INSERT ON mapping WHEN EXISTS (
+    SELECT 1 FROM host_port AS other
+    WHERE other.port = NEW.host_port AND +other.protocol = NEW.protocol AND {EXCLUDED}
+) BEGIN SELECT RAISE(ABORT, 'published port is a service of the host'); END;
+CREATE TRIGGER host_port_wildcard BEFORE INSERT ON host_port WHEN EXISTS (
+    SELECT 1 FROM host_port AS other
+    WHERE other.port = NEW.port AND +other.protocol = NEW.protocol AND other.container <> NEW.container AND {EXCLUDED}
+) BEGIN SELECT RAISE(ABORT, 'port of the host belongs to two containers'); END;
+"""
+
 # What brings a file from each version to the next.
-UPGRADES = (FIRST, HOST_PORTS)
+UPGRADES = (FIRST, HOST_PORTS, HOST_WILDCARDS)
 VERSION = len(UPGRADES)
 
 

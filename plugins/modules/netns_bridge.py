@@ -79,7 +79,8 @@ options:
         description:
           - Ports of the host that a service of the container listens on, with O(containers[].mode=host), such as
             V(8080), V(53/udp), V(192.0.2.7:53/udp) or V(7000-7010). Without them the container's ports stay as they
-            are declared.
+            are declared. Without an address a port is on all addresses of the host, with V(0.0.0.0) on all of IPv4
+            and with V([::]) on all of IPv6.
           - A port that is published, that another container in mode V(host) has, or that a process listens on is
             refused. What listens on a port that the container has already is taken for its own service.
           - Nobody can publish such a port, and the kernel does not give it to outgoing connections.

@@ -39,9 +39,9 @@ def shown(host: Declaration, name: str) -> list[str]:
         ("53/udp", ["53/udp"]),
         ("53/UDP", ["53/udp"]),
         ("192.0.2.7:53/udp", ["192.0.2.7:53/udp"]),
-        ("0.0.0.0:80", ["80/tcp"]),
+        ("0.0.0.0:80", ["0.0.0.0:80/tcp"]),
         ("[2001:db8::7]:80", ["[2001:db8::7]:80/tcp"]),
-        ("[::]:80", ["80/tcp"]),
+        ("[::]:80", ["[::]:80/tcp"]),
         ("7000-7002/sctp", ["7000/sctp", "7001/sctp", "7002/sctp"]),
     ],
 )
@@ -107,7 +107,11 @@ def test_ports_can_be_exchanged_in_one_task(host: Declaration) -> None:
 class TestClash:
     @pytest.mark.parametrize(
         ("theirs", "ours"),
-        [("80", "80"), ("80", "192.0.2.7:80"), ("192.0.2.7:80", "80"), ("[2001:db8::7]:80", "80")],
+        [
+            *(("80", "80"), ("80", "192.0.2.7:80"), ("192.0.2.7:80", "80"), ("[2001:db8::7]:80", "80")),
+            *(("0.0.0.0:80", "80"), ("0.0.0.0:80", "192.0.2.7:80")),
+            *(("80", "[::]:80"), ("[::]:80", "[2001:db8::7]:80")),
+        ],
     )
     def test_port_of_another_container_is_refused(self, host: Declaration, theirs: str, ours: str) -> None:
         host.bridge(on_host("a", theirs))
@@ -122,6 +126,14 @@ class TestClash:
     def test_other_ports_are_free(self, host: Declaration, ours: str) -> None:
         host.bridge(on_host("a", "192.0.2.7:80"))
         host.bridge(on_host("b", ours))
+
+    @pytest.mark.parametrize("ours", ["[::]:80", "[2001:db8::7]:80"])
+    def test_families_have_ports_of_their_own(self, host: Declaration, ours: str) -> None:
+        host.bridge(on_host("a", "0.0.0.0:80"))
+        host.bridge(on_host("b", ours))
+        host.bridge({"name": "web"})
+        host.publish("web", "0.0.0.0:81:80")
+        host.bridge(on_host("c", "[::]:81"))
 
     @pytest.mark.parametrize("published", ["80:8080", "192.0.2.7:80:8080"])
     def test_published_port_is_refused(self, host: Declaration, published: str) -> None:
@@ -166,6 +178,17 @@ class TestClash:
     def test_process_on_another_address_is_in_nobodys_way(self) -> None:
         host = Declaration(busy("127.0.0.53", 53))
         host.bridge(on_host("a", "192.0.2.7:53"))
+
+    @pytest.mark.parametrize(("before", "after"), [("80", "0.0.0.0:80"), ("0.0.0.0:80", "192.0.2.7:80")])
+    def test_what_is_declared_for_fewer_addresses_is_its_own_service_still(self, before: str, after: str) -> None:
+        host = Declaration()
+        host.bridge(on_host("a", before))
+        host.facts.sockets = busy("0.0.0.0", 80).sockets
+        host.facts.holders = {77: "nginx (pid 7)"}
+        host.bridge(on_host("a", after))
+        assert shown(host, "a") == [f"{after}/tcp"]
+        with pytest.raises(InUse, match="in use by process nginx"):
+            host.bridge(on_host("a", "80"))
 
     def test_own_service_is_in_nobodys_way(self, host: Declaration) -> None:
         host.bridge(on_host("a", "80"))

@@ -29,7 +29,7 @@ from ansible_collections.bridgework.network.plugins.module_utils._model import (
     PortMapping,
 )
 from ansible_collections.bridgework.network.plugins.module_utils._state import State
-from ansible_collections.bridgework.network.plugins.module_utils._store import FIRST, VERSION, Store, _statements
+from ansible_collections.bridgework.network.plugins.module_utils._store import UPGRADES, VERSION, Store, _statements
 
 NOTHING = (State(), Ledger())
 
@@ -61,9 +61,10 @@ def a_mapping(host_ip: str = "0.0.0.0", host_port: int = 8000, **more: Any) -> P
     return PortMapping("web", "tcp", 80, host_ip, host_port)._replace(**more)
 
 
-def listening(name: str, host_ip: str, port: int, protocol: str = "tcp") -> Container:
+def listening(name: str, host_ip: str, port: int, protocol: str = "tcp", more: str | None = None) -> Container:
     identity = f"{ord(name):064x}"
-    return a_container(id=identity, name=name, mode="host", ports=(HostPort(protocol, host_ip, port),))
+    ports = tuple(HostPort(protocol, each, port) for each in (host_ip, more) if each is not None)
+    return a_container(id=identity, name=name, mode="host", ports=ports)
 
 
 def a_state(*records: Network | Container | Endpoint | PortMapping) -> State:
@@ -126,7 +127,7 @@ def states(draw) -> State:
             number, name, mode=mode, target=target, labels=draw(TEXTS), sysctls=draw(TEXTS), created=draw(WORDS)
         )
         if mode == "host":  # the mappings of these states are of TCP and UDP
-            port = HostPort("sctp", draw(st.sampled_from(["", "192.0.2.7"])), 5000 + number)
+            port = HostPort("sctp", draw(st.sampled_from(["", "0.0.0.0", "::", "192.0.2.7"])), 5000 + number)
             state.containers[name] = replace(state.containers[name], ports=(port,))
     for number, (network, container) in enumerate((n, c) for n in state.networks for c in state.containers):
         if draw(st.booleans()):
@@ -221,19 +222,20 @@ def test_what_is_loaded_is_of_one_moment(store: Store, file: Path, monkeypatch: 
 class TestUpgrade:
     """A file of an older version is read as it is, and becomes one of this version by the next write."""
 
-    @pytest.fixture(autouse=True)
-    def of_version_1(self, file: Path) -> None:
+    @pytest.fixture(autouse=True, params=range(1, VERSION))
+    def of_an_older_version(self, file: Path, request: pytest.FixtureRequest) -> None:
         file.parent.mkdir()
         connection = sqlite3.connect(file)
         with closing(connection), connection:
-            for statement in _statements(FIRST):
-                connection.execute(statement)
+            for script in UPGRADES[: request.param]:
+                for statement in _statements(script):
+                    connection.execute(statement)
             connection.execute(
                 "INSERT INTO container VALUES (?, ?, 'bridge', NULL, '2025-01-01', '{}', '{}', NULL)",
                 ("web", a_container().id),
             )
             connection.execute("INSERT INTO mapping VALUES ('tcp', '0.0.0.0', 8000, 'web', 80, 0, NULL, '[]')")
-            connection.execute("PRAGMA user_version = 1")
+            connection.execute(f"PRAGMA user_version = {request.param}")
 
     STATE = State(containers={"web": a_container()}, mappings={a_mapping().key: a_mapping()})
 
@@ -393,6 +395,12 @@ class TestConstraints:
             a_state(a_mapping("192.0.2.7"), a_mapping("0.0.0.0")),
             a_state(a_mapping("::"), a_mapping("2001:db8::1")),
             a_state(listening("a", "", 22), listening("b", "", 22)),
+            a_state(listening("a", "", 22), listening("b", "192.0.2.7", 22)),
+            a_state(listening("a", "2001:db8::1", 22), listening("b", "", 22)),
+            a_state(listening("a", "0.0.0.0", 22), listening("b", "192.0.2.7", 22)),
+            a_state(listening("a", "2001:db8::1", 22), listening("b", "::", 22)),
+            a_state(listening("a", "::", 22), listening("b", "", 22)),
+            a_state(listening("a", "0.0.0.0", 8000), a_mapping("192.0.2.7")),
             a_state(listening("a", "", 8000), a_mapping("192.0.2.7")),
             a_state(listening("a", "192.0.2.7", 8000), a_mapping("0.0.0.0")),
             a_state(listening("a", "2001:db8::1", 8000), a_mapping("::")),
@@ -415,6 +423,12 @@ class TestConstraints:
             "address and then the wildcard",
             "IPv6 wildcard and an address",
             "port of the host for two containers",
+            "port of the host, and of an address for another container",
+            "port of an IPv6 address, and of the host for another container",
+            "port of IPv4, and of an address for another container",
+            "port of an IPv6 address, and of IPv6 for another container",
+            "port of IPv6, and of the host for another container",
+            "port of IPv4 that is published on an address",
             "port of the host that is published on an address",
             "port of an address that is published everywhere",
             "port of an IPv6 address that is published everywhere",
@@ -440,6 +454,9 @@ class TestConstraints:
             a_state(listening("a", "192.0.2.8", 8000), a_mapping("192.0.2.7")),
             a_state(listening("a", "2001:db8::1", 8000), a_mapping("0.0.0.0")),
             a_state(listening("a", "192.0.2.8", 8000), listening("b", "192.0.2.7", 8000)),
+            a_state(listening("a", "0.0.0.0", 8000), listening("b", "::", 8000)),
+            a_state(listening("a", "0.0.0.0", 8000), a_mapping("::")),
+            a_state(listening("a", "", 8000, more="0.0.0.0")),
             a_state(a_network(2, "red"), an_endpoint(1), an_endpoint(2, "db", "red", addresses=("10.1.0.2",))),
         ],
         ids=[
@@ -452,6 +469,9 @@ class TestConstraints:
             "port of the host on another address",
             "port of the host of the other family",
             "port of the host on two addresses",
+            "port of the host of each family",
+            "port of the host of one family that is published on the other",
+            "port of the host twice for one container",
             "address in another network",
         ],
     )

@@ -32,7 +32,9 @@ def vacate(state: State, name: str, mode: str, ports: Sequence[HostPort] | None)
     """The container is without the ports that it is not to keep, so that others of the task may have them."""
     container = state.containers.get(name)
     if container is not None and container.ports:
-        kept = container.ports if ports is None else [each for each in container.ports if each in ports]
+        kept: Sequence[HostPort] = container.ports
+        if ports is not None:
+            kept = [each for each in ports if any(own.covers(each) for own in container.ports)]
         state.containers[name] = replace(container, ports=tuple(kept) if mode == "host" else ())
 
 
