@@ -324,11 +324,13 @@ def test_rule_that_others_put_before_ours_is_named(lab: Lab, managed: Managed) -
 PORT = {"container": "web", "published_ports": ["8000:8080"]}
 TAKING = {
     "nftables": (
+        "",
         "nft add table ip theirs; nft add chain ip theirs early '{ type nat hook prerouting priority -110; }'; "
         "nft add rule ip theirs early tcp dport 8000 counter redirect to :7000",
         "nft delete table ip theirs",
     ),
     "iptables": (
+        'does not come in by "docker0" and ',
         "iptables -t nat -N DOCKER; iptables -t nat -I PREROUTING -m addrtype --dst-type LOCAL -j DOCKER; "
         "iptables -t nat -A DOCKER ! -i docker0 -p tcp --dport 8000 -j REDIRECT --to-ports 7000",
         "iptables -t nat -F DOCKER",
@@ -342,10 +344,10 @@ def test_rule_that_leads_a_published_port_elsewhere_is_named(lab: Lab, managed: 
     managed.container_network(name="front", connected=["web"])
     managed.host.serve("tcp", 7000, name="theirs")
     managed.host.serve("tcp", 8080, netns="web")
-    put, take_away = TAKING[way]
+    clients, put, take_away = TAKING[way]
     managed.sh(put)
     (warning,) = warnings_of(managed.port_mapping(**PORT))
-    assert 'leads elsewhere what is for 0.0.0.0:8000/tcp of container "web"; take it away, or' in warning
+    assert f'leads elsewhere what {clients}is for 0.0.0.0:8000/tcp of container "web"; take it away, or' in warning
     answer = lab.peer.ask("tcp", HOST, 8000)
     assert answer and answer.server in ("web", "theirs"), "who was first"
     (outcome,) = managed.outcomes([("port_mapping", PORT)], fork=True)

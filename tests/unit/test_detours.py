@@ -51,7 +51,7 @@ def remembered(found: list[Detour]) -> list[Detour]:
 
 
 def ports_in(told: list[str]) -> str:
-    shown = chain.from_iterable(line.partition(" what is for ")[2].split(" of container ") for line in told)
+    shown = chain.from_iterable(line.partition("is for ")[2].split(" of container ") for line in told)
     return " ".join(word for text in shown for word in text.split() if "/" in word)
 
 
@@ -94,6 +94,7 @@ def ports_in(told: list[str]) -> str:
         ("ip daddr 192.0.2.11 accept\ntcp dport 8000 redirect", ALL),
         ('iifname "docker0" return\ntcp dport 8000 redirect', ALL),
         ("accept\nredirect", ""),
+        ('iifname "lo" tcp dport 8000 redirect', ""),
     ],
 )
 def test_rule_that_leads_elsewhere_is_named_with_the_ports_that_it_takes(rule: str, ports: str) -> None:
@@ -109,6 +110,15 @@ INNER = """
     chain theirs {
         iifname "docker0" counter packets 0 bytes 0 return
         tcp dport 8000 counter packets 0 bytes 0 dnat to 172.30.0.2:80
+    }
+
+    chain other {
+        tcp dport 9 accept
+    }
+
+    chain through {
+        goto theirs
+        redirect to :3128
     }
 
     chain BRIDGEWORK-PORTS {
@@ -128,6 +138,10 @@ INNER = """
         ("meta mark 0x1 jump theirs", ""),
         ("jump BRIDGEWORK-PORTS", ""),
         ("jump nowhere", ""),
+        # Nothing comes back from where goto leads.
+        ("goto other\ntcp dport 8000 redirect", ""),
+        ("meta l4proto udp goto other\nredirect to :3128", ALL),
+        ("jump through", ALL),
     ],
 )
 def test_chains_are_followed_into_each_other(jump: str, ports: str) -> None:
@@ -151,6 +165,8 @@ def test_chains_that_lead_into_each_other_forever_come_to_an_end() -> None:
         ('iifname "eth1" tcp dport 8000 drop', "accept", ""),
         ("ip saddr @known accept\ntcp dport 8000 drop", "accept", ""),
         ("tcp dport vmap { 22 : accept }\ntcp dport 8000 drop", "accept", ""),
+        ("tcp dport 8000 return", "drop", f"{DNS} {ALL}"),
+        ("goto other", "drop", f"{DNS} {ALL}"),
         ("ip daddr 127.0.0.1 drop", "accept", ""),
         ("fib saddr . iif oif missing drop", "accept", ""),
         ("", "accept", ""),
@@ -176,6 +192,28 @@ def test_what_is_said() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        ('iifname "docker0" tcp dport 8000 redirect', 'comes in by "docker0" and'),
+        ('iifname { "eth1", "br-*" } tcp dport 8000 redirect', 'comes in by "eth1" or "br-*" and'),
+        ('iifname != "docker0" tcp dport 8000 redirect', 'does not come in by "docker0" and'),
+        (
+            'iifname "eth1" ip saddr 198.51.100.0/24 tcp dport 8000 redirect',
+            'comes in by "eth1" and comes from "198.51.100.0/24" and',
+        ),
+        ('iifname "eth1" jump theirs', 'comes in by "eth1" and'),
+        ("tcp dport 8000 redirect", ""),
+    ],
+)
+def test_whose_packets_a_rule_leads_elsewhere_is_said(rule: str, words: str) -> None:
+    more = "\tchain theirs {\n\t\ttcp dport 8000 redirect\n\t}\n"
+    _barriers, found = find_native("inet theirs", native(rule, more=more), LOCAL)
+    (told,) = objections(remembered(found), MAPPINGS, lambda: LOCAL)
+    said = " ".join(filter(None, ("leads elsewhere what", words, "is for 0.0.0.0:8000/tcp of")))
+    assert f" of the table inet theirs {said} container" in told
+
+
 DOCKER = """-A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER
 -A DOCKER -i docker0 -j RETURN
 -A DOCKER ! -i docker0 -p tcp -m tcp --dport {} -j DNAT --to-destination 172.30.0.2:80
@@ -187,6 +225,7 @@ DOCKER = """-A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER
     [
         (DOCKER.format(8000), FOUR),
         (DOCKER.format(9000), ""),
+        ("-A PREROUTING -g theirs\n-A PREROUTING -j REDIRECT\n-A theirs -p udp -j REDIRECT\n", DNS),
         ("-A PREROUTING -p tcp -m multiport --dports 80,443,7000:9000 -j REDIRECT --to-ports 3128\n", FOUR),
         ('-A PREROUTING -p udp -m comment --comment "a \\"b\\"" -m udp --dport 53 -j REDIRECT\n', DNS),
         ("-A PREROUTING -d 192.0.2.10/32 -j DNAT --to-destination 10.0.0.1\n", f"{DNS} {FOUR}"),
@@ -200,6 +239,16 @@ DOCKER = """-A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER
 )
 def test_older_kind_of_iptables_is_asked_the_same(rules: str, ports: str) -> None:
     assert taken_legacy(rules).split() == ports.split()
+
+
+def test_older_kind_says_whose_packets_too() -> None:
+    rule = "-A PREROUTING -s 198.51.100.7/32 ! -i docker0 -p tcp -m tcp --sport 68 --dport 8000 -j REDIRECT"
+    saved = f"*nat\n:PREROUTING ACCEPT [0:0]\n{rule}\nCOMMIT\n"
+    (told,) = objections(find_legacy("ip", saved, LOCAL)[1], MAPPINGS, lambda: LOCAL)
+    assert (
+        'leads elsewhere what comes from "198.51.100.7/32" and does not come in by "docker0" and comes from port "68" '
+        "and is for 0.0.0.0:8000/tcp of" in told
+    )
 
 
 def test_older_kind_drops_early() -> None:

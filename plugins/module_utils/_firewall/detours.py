@@ -21,7 +21,10 @@ MOST = 64  # conditions by which others are let pass
 
 
 class Detour(NamedTuple):
-    """A rule, and what is let pass before it: each the conditions that all have to be met."""
+    """A rule, and what is let pass before it: each the conditions that all have to be met.
+
+    ``clients`` says in words whose packets it is for; of all where it is empty.
+    """
 
     table: str
     chain: str
@@ -29,6 +32,7 @@ class Detour(NamedTuple):
     drops: bool
     conditions: tuple[Condition, ...]
     spared: tuple[tuple[Condition, ...], ...]
+    clients: tuple[str, ...] = ()
 
     @property
     def said(self) -> str:
@@ -43,9 +47,9 @@ def detours_of(table: str, chain: str, met: Iterable[Met], local: Collection[str
         # What goes round within the host says nothing about clients.
         passed = [one for one in each.passed if {*one.names} != {"lo"}]
         spared = tuple(one.conditions for one in passed if one.surely or not leads)
-        known = not each.unclear and (leads or not each.narrow)
+        known = not each.unclear and (leads or not each.narrow) and {*each.names} != {"lo"}
         if known and len(spared) <= MOST and _is_for(each.conditions, local):
-            yield Detour(table, chain, each.rule.text, not leads, each.conditions, spared)
+            yield Detour(table, chain, each.rule.text, not leads, each.conditions, spared, each.clients)
 
 
 def objections(detours: Iterable[Detour], mappings: Mappings, addresses: Callable[[], Collection[str]]) -> list[str]:
@@ -57,9 +61,8 @@ def objections(detours: Iterable[Detour], mappings: Mappings, addresses: Callabl
         if taken and each.drops:
             found.append(f"firewall: {each.said} stops what is for {ports}; accept that before it, or take it away")
         elif taken:
-            found.append(
-                f"firewall: {each.said} leads elsewhere what is for {ports}; take it away, or publish another port"
-            )
+            what = " and ".join((*each.clients, f"is for {ports}"))
+            found.append(f"firewall: {each.said} leads elsewhere what {what}; take it away, or publish another port")
     return found
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from .foreign_rules import ADDRESS, DROP, JUMP, LEAD, PORT, PROTOCOL, Draft, Rule, understood
+from .foreign_rules import ADDRESS, DROP, GOTO, JUMP, LEAD, PORT, PROTOCOL, SOURCE, Draft, Rule, understood
 
 COUNTER = re.compile(r"\bcounter(?: packets \d+ bytes \d+)?(?= |$)")
 BLANKS = re.compile(r" {2,}")
@@ -16,15 +16,16 @@ NFT = {
     PROTOCOL: re.compile(rf"(?:meta l4proto|ip protocol|ip6 nexthdr) {VALUE}"),
     PORT: re.compile(rf"(tcp|udp|sctp|th) dport {VALUE}"),
     ADDRESS: re.compile(rf"(ip6?) daddr {VALUE}"),
-    "source": re.compile(rf"(ip6?) saddr {VALUE}"),
+    SOURCE: re.compile(rf"(ip6?) saddr {VALUE}"),
     "interface": re.compile(rf"([io])if(?:name)? {VALUE}"),
     "type": re.compile(rf"fib daddr(?: \. iif)? type {VALUE}"),
     "state": re.compile(rf"ct state {VALUE}"),
     "comment": re.compile(r'comment "[^"]*"|# .*'),
 }
+JUMPS = {"jump": JUMP, "goto": GOTO}
 EVERY = {"ip": "0.0.0.0/0", "ip6": "::/0"}
 NFT_VERDICT = re.compile(
-    r"(?:^|.* )(?:(accept|drop|return)|(reject)\b.*|(?:jump|goto) (\S+)|"
+    r"(?:^|.* )(?:(accept|drop|return)|(reject)\b.*|(jump|goto) (\S+)|"
     r"(?:dnat|redirect|tproxy|xt target \"?(?:DNAT|REDIRECT|TPROXY)\b)(.*))(?: comment \"[^\"]*\")?(?: # .*)?"
 )
 
@@ -50,14 +51,14 @@ def _nft_rule(text: str) -> Rule:
                 break
         else:
             break
-    said, rejects, chain, led = verdict.groups() if verdict else ("", None, None, None)
+    said, rejects, goes, chain, led = verdict.groups() if verdict else ("", None, None, None, None)
     rest = text[offset:]
     statement = re.match(r"accept|drop|return|reject|jump|goto|dnat|redirect|tproxy|xt target", rest)
     # Something stands between the conditions that were understood and the verdict, or depends on a map.
     draft.unclear |= statement is None or " map " in rest
     if led is not None:
         return draft.rule(text, LEAD)
-    return draft.rule(text, DROP if rejects else JUMP if chain else said or "", chain or "")
+    return draft.rule(text, DROP if rejects else JUMPS[goes] if goes else said or "", chain or "")
 
 
 def _add_nft(draft: Draft, kind: str, match: re.Match[str]) -> None:

@@ -11,8 +11,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Callable, NamedTuple, Union
 
-ACCEPT, DROP, RETURN, JUMP, LEAD = "accept", "drop", "return", "jump", "lead"
+from .._errors import quoted
+
+ACCEPT, DROP, RETURN, JUMP, GOTO, LEAD = "accept", "drop", "return", "jump", "goto", "lead"
 PROTOCOL, PORT, ADDRESS, OTHER_ADDRESS, LOCAL = "protocol", "port", "address", "other address", "local"
+INCOMING, SOURCE, SOURCE_PORT = "i", "source", "source port"
+# What is said of the packets of a rule for some clients only, and of those of a rule for all others.
+CLIENTS = {
+    INCOMING: ("comes in by", "does not come in by"),
+    SOURCE: ("comes from", "does not come from"),
+    SOURCE_PORT: ("comes from port", "does not come from port"),
+}
 LAST_PORT = 65535
 # Values that one of has to fit: protocols, subnets, or first and last port. LOCAL is any address of the host, and
 # OTHER_ADDRESS one in none of the subnets.
@@ -27,7 +36,8 @@ class Rule(NamedTuple):
     """What a rule does with packets that meet all ``conditions``; empty where it lets them go on to the next.
 
     ``incoming`` and ``outgoing`` are interfaces that it is for, which may end in ``*``. ``narrow``: it is for some
-    clients only, or not for some interfaces. ``unclear``: it has conditions that aren't understood.
+    clients only, or not for some interfaces; ``clients`` says which, as far as it is told by words of CLIENTS.
+    ``unclear``: it has conditions that aren't understood.
     """
 
     text: str
@@ -38,6 +48,7 @@ class Rule(NamedTuple):
     outgoing: tuple[str, ...] = ()
     narrow: bool = False
     unclear: bool = False
+    clients: tuple[str, ...] = ()
 
 
 class Draft:
@@ -47,10 +58,13 @@ class Draft:
         self.conditions: list[Condition] = []
         self.names: dict[str, tuple[str, ...]] = {}
         self.narrow = self.unclear = False
+        self.clients: list[str] = []
 
     def add(self, kind: str, values: Iterable[str], negated: bool = False) -> None:
         """Raises Never, and ValueError where a value isn't understood."""
         found = tuple(values)
+        if kind in CLIENTS:
+            self.clients.append(f"{CLIENTS[kind][negated]} {' or '.join(map(quoted, found))}")
         if kind == "type":
             if negated == ("local" in found):
                 raise Never
@@ -63,7 +77,7 @@ class Draft:
             self.conditions.append((PORT, tuple(_complement(ports) if negated else ports)))
         elif kind == ADDRESS and negated:
             self.conditions.append((OTHER_ADDRESS, found))
-        elif negated or kind == "source":
+        elif negated or kind in (SOURCE, SOURCE_PORT):
             self.narrow = True  # but for PROTOCOL, of which there are few that have ports
             self.unclear |= kind == PROTOCOL
         elif kind in "io":
@@ -73,7 +87,9 @@ class Draft:
 
     def rule(self, text: str, verdict: str, target: str = "") -> Rule:
         names = (self.names.get(each, ()) for each in "io")
-        return Rule(text, verdict, target, tuple(self.conditions), *names, self.narrow, self.unclear)
+        return Rule(
+            text, verdict, target, tuple(self.conditions), *names, self.narrow, self.unclear, tuple(self.clients)
+        )
 
 
 def understood(read: Callable[[str], Rule], text: str) -> list[Rule]:
@@ -119,6 +135,7 @@ class Met(NamedTuple):
     passed: tuple[Passed, ...] = ()
     depth: int = 0
     position: int = 0
+    clients: tuple[str, ...] = ()
 
 
 DEEPEST, MOST = 16, 2000  # chains that are followed into each other, and rules that are looked at
@@ -149,22 +166,26 @@ class Walk:
                 above.names + rule.incoming + rule.outgoing,
                 above.narrow or rule.narrow or bool(rule.incoming or rule.outgoing),
                 above.unclear or rule.unclear,
-                tuple(passed),
+                (*above.passed, *accepted) if _is_policy(rule) else tuple(passed),
                 above.depth + 1,
                 number if above.depth == 0 else above.position,
+                above.clients + rule.clients,
             )
             let = Passed(here.conditions, not (here.unclear or here.narrow), here.names)
             inside: list[Passed] = []
             if rule.verdict in (DROP, LEAD):
                 self.met.append(here)
-            elif rule.verdict == JUMP and here.depth < DEEPEST:
+            elif rule.verdict in (JUMP, GOTO) and here.depth < DEEPEST:
                 inside = [] if rule.target.startswith(self._ours) else self._through(rule.target, here)
             elif rule.verdict == ACCEPT:
                 inside = [let]
-            elif rule.verdict == RETURN:
-                passed.append(let)
-            else:
+            elif rule.verdict != RETURN:
                 inside = [Passed((), False, ())] if rule.unclear or rule.verdict else []
-            passed += inside
+            passed += [let] if rule.verdict in (RETURN, GOTO) else inside  # neither comes back to this chain
             accepted += inside
         return accepted
+
+
+def _is_policy(rule: Rule) -> bool:
+    """It stands at the end of a hook's chain, and is for what left the chain otherwise, too."""
+    return not rule.text

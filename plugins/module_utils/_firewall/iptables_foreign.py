@@ -6,7 +6,22 @@ from __future__ import annotations
 
 import shlex
 
-from .foreign_rules import ACCEPT, ADDRESS, DROP, JUMP, LEAD, PORT, PROTOCOL, RETURN, Draft, Rule, understood
+from .foreign_rules import (
+    ACCEPT,
+    ADDRESS,
+    DROP,
+    GOTO,
+    JUMP,
+    LEAD,
+    PORT,
+    PROTOCOL,
+    RETURN,
+    SOURCE,
+    SOURCE_PORT,
+    Draft,
+    Rule,
+    understood,
+)
 
 VERDICTS = {
     "ACCEPT": ACCEPT,
@@ -18,7 +33,9 @@ VERDICTS = {
 OPTIONS = {
     "-p": PROTOCOL,
     "-d": ADDRESS,
-    "-s": "source",
+    "-s": SOURCE,
+    "--sport": SOURCE_PORT,
+    "--sports": SOURCE_PORT,
     "--dport": PORT,
     "--dports": PORT,
     "--dst-type": "type",
@@ -63,8 +80,8 @@ def _iptables_rule(line: str) -> Rule:
         value = words.pop(0) if words else ""
         try:
             if option in ("-j", "-g"):
-                verdict = VERDICTS.get(value, JUMP)
-                target = value if verdict == JUMP else ""
+                verdict = GOTO if option == "-g" else VERDICTS.get(value, JUMP)
+                target = value if verdict in (JUMP, GOTO) else ""
                 break
             _add_iptables(draft, option, value, negated)
         except ValueError:
@@ -77,8 +94,6 @@ def _add_iptables(draft: Draft, option: str, value: str, negated: bool) -> None:
     values = value.lower().split(",")
     if option in ("-i", "-o"):
         draft.add(option[1], [value.replace("+", "*")], negated)
-    elif option in ("--sport", "--sports"):
-        draft.narrow = True
     elif option == "-m":
         draft.unclear |= value not in TRANSPARENT
     elif option != "--comment":
