@@ -11,8 +11,19 @@ import pytest
 
 pytest.register_assert_rewrite("kernel.support", "docs.guides")
 
+from docs import guides  # noqa: E402 (after it is rewritten)
+
 
 @pytest.fixture(autouse=True)
 def root() -> None:
     if os.geteuid():
         pytest.fail("throwaway hosts need root")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What a green result doesn't speak for."""
+    unrun = [(name, block) for name in guides.names() for block in guides.blocks(name) if block.needs]
+    terminalreporter.section(f"{len(unrun)} blocks of the guides are not run")
+    for name, block in unrun:
+        elsewhere = guides.NEEDS.get(block.needs)
+        terminalreporter.line(f"{name}.rst:{block.line}: needs {block.needs}; tried elsewhere: {elsewhere}")

@@ -5,7 +5,8 @@
 
 A block with a caption is a file: of the control node, or, with an absolute path, of the host web1. One of YAML without
 a caption is a playbook, or tasks. One of `console` is a session: what follows a prompt is a command, what follows
-that is what it prints, `…` being anything. A comment `.. needs: WHAT` before a block says where it is run.
+that is what it prints, `…` being anything. A comment `.. needs: WHAT` before a block says what a throwaway host lacks
+for it: it isn't run. A comment `.. fails: WHY` says that its commands fail; all others must not.
 """
 
 from __future__ import annotations
@@ -18,23 +19,34 @@ from pathlib import Path
 
 GUIDES = Path(__file__).resolve().parents[2] / "docs/docsite/rst"
 BLOCK = re.compile(
-    r"(?:^\.\. needs: (?P<needs>.+)\n\n)?"
+    r"(?:^\.\. needs: (?P<needs>.+)\n\n)?(?:^\.\. fails: (?P<fails>.+)\n\n)?"
     r"^\.\. code-block:: (?P<language>\S+)\n(?P<options>(?: +:.*\n)*)\n(?P<text>(?:(?: .*)?\n)+)",
     re.MULTILINE,
 )
 PROMPT = re.compile(r"(\$|client\$|web1#|web2#) (.*)")
 SHOWN_ONLY = {"text"}
+# What a throwaway host lacks, and what tries the like of it elsewhere.
+NEEDS = {
+    "a host that packages may be installed on": "`make machines` runs the role prepare",
+    "a host with systemd": "nothing",
+    "a server of collections": "`make demo` installs the archive instead",
+    "podman": "`make vm` starts containers of it, by other commands",
+    "systemd": "`make machines` runs the roles' services, by other plays",
+    "systemd-nspawn": "`make vm` starts containers of it, by other commands",
+    "tcpdump": "nothing",
+}
 
 
 @dataclass(frozen=True)
 class Block:
-    """One code block; `needs` is empty where every throwaway host will do."""
+    """One code block; `needs` is empty where every throwaway host will do, `fails` where its commands work."""
 
     language: str
     text: str
     line: int
     caption: str = ""
     needs: str = ""
+    fails: str = ""
 
 
 @dataclass(frozen=True)
@@ -51,7 +63,10 @@ def names() -> list[str]:
 
 
 def blocks(name: str) -> Iterator[Block]:
-    text = (GUIDES / f"{name}.rst").read_text()
+    return parse((GUIDES / f"{name}.rst").read_text())
+
+
+def parse(text: str) -> Iterator[Block]:
     for found in BLOCK.finditer(text):
         caption = re.search(r":caption: (.+)", found["options"])
         yield Block(
@@ -60,6 +75,7 @@ def blocks(name: str) -> Iterator[Block]:
             line=text.count("\n", 0, found.start()) + 1,
             caption=caption[1].strip() if caption else "",
             needs=found["needs"] or "",
+            fails=found["fails"] or "",
         )
 
 

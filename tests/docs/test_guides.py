@@ -77,7 +77,7 @@ class Reader:
             self.play(block)
         elif block.language == "console":
             for command in guides.session(block):
-                self.type(command)
+                self.type(command, fails=bool(block.fails))
         else:
             assert block.language in guides.SHOWN_ONLY, f"line {block.line}: {block.language} without a caption"
 
@@ -87,16 +87,21 @@ class Reader:
         self._write("block.yml", json.dumps(plays))
         self.type(Command("$", "ansible-playbook -i inventory.ini block.yml", None))
 
-    def type(self, command: Command) -> None:
+    def type(self, command: Command, *, fails: bool = False) -> None:
         deadline = time.monotonic() + PATIENCE
         while True:
             code, said = self._run(command)
-            done = code == 0 if command.output is None else guides.matches(command.output, said)
+            # What a shell prints may be its failure, if the guide shows more of it than `…`.
+            counts = command.prompt == "$" or command.output in (None, "…")
+            done = not counts or (code != 0) == fails
+            done = done and (command.output is None or guides.matches(command.output, said))
             # A server takes a moment to start.
             if done or command.prompt == "$" or time.monotonic() > deadline:
                 break
             time.sleep(0.2)
-        assert done, f"{command.prompt} {command.words}\n{said}\n--- the guide shows\n{command.output}"
+        assert done, (
+            f"{command.prompt} {command.words}\n{said}\n--- exit code {code}; the guide shows\n{command.output}"
+        )
 
     def _run(self, command: Command) -> tuple[int, str]:
         if command.prompt == "$":
@@ -122,6 +127,35 @@ class Reader:
             return 0, ""
         done = host.run("sh", "-c", shell + "exec 2>&1; " + command.words, env=SETTINGS, check=False, timeout=120)
         return done.returncode, done.stdout
+
+
+def typed(command: str, directory: Path, mark: str = "") -> None:
+    """What a guide with this command makes a reader do, wherever that needs no host."""
+    reader = Reader.__new__(Reader)
+    reader.directory = directory
+    (block,) = guides.parse(f"{mark}.. code-block:: console\n\n    $ {command}\n    …\n")
+    reader.follow(block)
+
+
+def test_a_command_that_fails_stops_a_reader_whatever_it_prints(tmp_path: Path) -> None:
+    typed("ansible-playbook --version", tmp_path)
+    with pytest.raises(AssertionError, match="exit code 1"):
+        typed("ansible-playbook no-such-playbook.yml", tmp_path)
+
+
+def test_a_command_that_the_guide_says_fails_has_to_fail(tmp_path: Path) -> None:
+    mark = ".. fails: there is no such playbook\n\n"
+    typed("ansible-playbook no-such-playbook.yml", tmp_path, mark)
+    with pytest.raises(AssertionError, match="exit code 0"):
+        typed("ansible-playbook --version", tmp_path, mark)
+
+
+@pytest.mark.parametrize("name", guides.names())
+def test_each_block_is_a_step_or_says_what_it_needs(name: str) -> None:
+    text = (guides.GUIDES / f"{name}.rst").read_text()
+    assert len(list(guides.blocks(name))) == text.count("code-block::"), "one is not read"
+    needed = {block.needs for block in guides.blocks(name)} - {""}
+    assert sorted(needed - guides.NEEDS.keys()) == [], "not in guides.NEEDS"
 
 
 @pytest.mark.parametrize("name", guides.names())
