@@ -229,12 +229,14 @@ class Traits:
 
     ``heeds_ra``: the host's links that router advertisements configure; ``may_heed_ra``: those for which that was not
     switched off. ``reserved_ports``: those that others have reserved; None where the kernel has no list of them.
+    ``told``: settings that the host is told to keep, by path.
     """
 
     ipv6: bool = True
     heeds_ra: frozenset[str] = frozenset()
     may_heed_ra: frozenset[str] = frozenset()
     reserved_ports: frozenset[int] | None = None
+    told: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass

@@ -142,6 +142,15 @@ class TestSysctls:
         host.network("blue", state="absent")
         assert held(host, sysctls=saved).owed == {key: Sysctl(*key, "0"), follower: Sysctl(*follower, "1")}
 
+    def test_what_the_host_is_told_to_keep_stays(self, host: Declaration) -> None:
+        key, inside = (HOST, "net/ipv4/ip_forward"), ("web", "net/ipv4/ip_forward")
+        traits = Traits(told={"net/ipv4/ip_forward": "1"})
+        ledger = Ledger(sysctls={key: SavedSysctl("0"), inside: SavedSysctl("0")})
+        assert render(host.state, ledger, Firewall(), traits).owed == {
+            key: Sysctl(*key, "1"),
+            inside: Sysctl(*inside, "0"),
+        }
+
     @pytest.mark.parametrize(("ours", "owed"), [({"web": None}, False), ({}, True)])
     def test_what_was_set_in_a_namespace_of_ours_goes_with_it(
         self, host: Declaration, ours: dict[str, str | None], owed: bool

@@ -15,6 +15,7 @@ from .._settings import ALONG, link_in, on_link, rank, written_in_turn
 from .namespaces import Namespaces
 
 ROOT = "/proc/sys"
+TOLD = "/etc/sysctl.d/90-bridgework.conf"  # of the role prepare
 PARTS_AT_A_TIME = 300  # of a list that are written at once: of 12 characters at most, where the smallest page has 4096
 BITMAP_LENGTH = 1 << 18  # every other one of 65536 ports takes 191052
 # What the kernel rewrites when forwarding is switched off: inet_forward_change(), addrconf_fixup_forwarding().
@@ -93,7 +94,18 @@ def read_traits(unfinished: Collection[str]) -> Traits:
         heeds_ra=frozenset(filter(_heeds_ra, links)),
         may_heed_ra=frozenset(link for link in links if _accept_ra(link) in ("1", "2")),
         reserved_ports=None if reserved is None else _reserved.parse(reserved),
+        told=_told(),
     )
+
+
+def _told() -> dict[str, str]:
+    """What the role prepare has written down for the host's next boots, in the spelling of paths."""
+    try:
+        with open(TOLD, encoding="utf-8", errors="replace") as file:
+            lines = [line.partition("=") for line in file if not line.startswith("#")]
+    except OSError:
+        return {}
+    return {path.strip(): value.strip() for path, sign, value in lines if sign}
 
 
 def _write(path: str, value: str) -> str | None:

@@ -36,7 +36,7 @@ def render_sysctls(
 def render_owed(
     state: State, ledger: Ledger, traits: Traits, wanted: Mapping[tuple[str, str], Sysctl]
 ) -> dict[tuple[str, str], Sysctl]:
-    """What goes back to its saved value, since nothing wants another one any more."""
+    """What goes back to its saved value, or to the one that the host is told to keep, since no network wants it now."""
     owed = {}
     for (namespace, path), saved in ledger.sysctls.items():
         needed = (namespace, path) in wanted or (namespace, saved.leader) in wanted
@@ -45,7 +45,8 @@ def render_owed(
         # Where heeding router advertisements was switched off meanwhile, that is somebody's will.
         overruled = _is_uplinks(namespace, path) and link_in(path) not in traits.may_heed_ra
         if not needed and survives and not overruled:
-            owed[(namespace, path)] = Sysctl(namespace, path, saved.value)
+            value = traits.told.get(path, saved.value) if namespace == HOST else saved.value
+            owed[(namespace, path)] = Sysctl(namespace, path, value)
     return owed
 
 
