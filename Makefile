@@ -36,9 +36,9 @@ demo: setup-demo ## build the collection, and show it at work on a throwaway hos
 	@PYTHONPATH=$(CURDIR)/tests ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/.cache/artefact scripts/demo
 
 # Everything is installed before, since the two rows run at the same time.
-test: setup ## lint, sanity, unit, kernel, integration, molecule, guides, docs-lint and demo, in two rows (root)
-	@scripts/setup docs guides sanity
-	@scripts/parts kernel -- lint unit integration molecule guides docs-lint sanity demo
+test: setup ## lint, unit, kernel, integration, molecule, guides, docs-lint and demo, in two rows (root)
+	@scripts/setup docs guides
+	@scripts/parts kernel -- lint unit integration molecule guides docs-lint demo
 
 lint: setup-dev ## style, Ansible's rules, changelog, licences, Python 3.9 in plugins/
 	@ruff check

@@ -61,7 +61,7 @@ def ports_in(told: list[str]) -> str:
         ("tcp dport 8000 dnat ip to 10.0.0.1:80", ALL),
         ("tcp dport { 80, 443, 7000-9000 } counter packets 7 bytes 420 redirect to :3128", ALL),
         ("meta l4proto { tcp, udp } th dport 53 redirect to :5353", DNS),
-        ("ip daddr 192.0.2.10 tcp dport 8000 dnat ip to 10.0.0.1", ALL.split(" ")[0]),
+        ("ip daddr 192.0.2.10 tcp dport 8000 dnat ip to 10.0.0.1", ALL.split(" ", maxsplit=1)[0]),
         ("ip daddr 192.0.2.0/24 udp dport 53 redirect", DNS),
         ("ip daddr != 192.0.2.11 tcp dport 8000 redirect", FOUR),
         ("ip6 daddr 2001:db8::10 tcp dport 8000 redirect to :80", SIX),

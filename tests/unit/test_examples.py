@@ -36,7 +36,7 @@ def options_of_module(name: str) -> dict[str, Any]:
     for fragment in page.get("extends_documentation_fragment", []):
         if fragment in MEANINGLESS:
             continue
-        _, _, file, *part = fragment.split(".")
+        file, *part = fragment.split(".")[2:]
         text = constant(FRAGMENTS / f"{file}.py", (part or ["documentation"])[0].upper())
         options.update((yaml.safe_load(text) or {}).get("options") or {})
     return options

@@ -74,7 +74,9 @@ def pack(directory: Path, archive: Path) -> None:
 
 
 def quietly(*command: str) -> None:
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    done = subprocess.run(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
+    )
     if done.returncode:
         sys.stdout.buffer.write(done.stdout[-4000:])
         sys.exit(f"vm: this failed: {shlex.join(command)}")

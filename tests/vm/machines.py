@@ -208,7 +208,7 @@ def make_initrd(root: Path, initrd: Path) -> None:
     for module in MODULES:
         command = ["chroot", str(root), "modprobe", "--set-version", version, "--show-depends", module]
         for line in subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines():
-            kind, _, path = line.partition(" ")
+            kind, _blank, path = line.partition(" ")
             name = Path(path.strip()).name
             if kind == "insmod" and name not in order:
                 shutil.copy(root / path.strip().lstrip("/"), initrd / "modules" / name)

@@ -15,7 +15,7 @@ PATH = os.environ.get("PATH", os.defpath) + ":/usr/local/sbin:/usr/sbin:/sbin"
 
 
 def is_there(requirement):
-    name, _, lowest = requirement.partition(">=")
+    name, _operator, lowest = requirement.partition(">=")
     try:
         found = importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
