@@ -122,6 +122,7 @@ class Connection(LocalConnection):
 
     transport = "bridgework.network.netns"
     has_pipelining = True
+    subject = SUBJECT
 
     def exec_command(self, cmd: str, in_data: bytes | None = None, sudoable: bool = True) -> tuple[int, bytes, bytes]:
         """Run a shell command in the container."""
@@ -149,7 +150,7 @@ class Connection(LocalConnection):
         done = subprocess.run([*self._enter(), *argv], stderr=subprocess.PIPE, check=False, **streams)
         if done.returncode:
             reason = done.stderr.decode(errors="replace").strip()
-            raise AnsibleError(f"{SUBJECT}: {shlex.join(argv)}: {reason or f'return code {done.returncode}'}")
+            raise AnsibleError(f"{self.subject}: {shlex.join(argv)}: {reason or f'return code {done.returncode}'}")
 
     def _enter(self) -> list[str]:
         """The words before a command. What they name may be gone by then: ip fails in that case."""

@@ -6,13 +6,10 @@
 from __future__ import annotations
 
 import os
-import shlex
-import subprocess
-import typing as t
 
-from ansible.errors import AnsibleConnectionFailure, AnsibleError, AnsibleFileNotFound
-from ansible.plugins.connection import ConnectionBase
-from ansible.plugins.connection.local import Connection as LocalConnection
+from ansible.errors import AnsibleConnectionFailure
+
+from ansible_collections.bridgework.network.plugins.connection.netns import Connection as NetnsConnection
 
 DOCUMENTATION = """
 name: throwaway
@@ -44,37 +41,11 @@ extends_documentation_fragment:
 """
 
 
-class Connection(LocalConnection):
-    """Entered anew for each command, like local's."""
+class Connection(NetnsConnection):
+    """As into a container; but a host is entered by its process."""
 
     transport = "throwaway"
-    has_pipelining = True
-
-    def exec_command(self, cmd: str, in_data: bytes | None = None, sudoable: bool = True) -> tuple[int, bytes, bytes]:
-        """Run a shell command in the host."""
-        entered = shlex.join([*self._enter(), "/bin/sh", "-c", cmd])
-        return super().exec_command(entered, in_data=in_data, sudoable=sudoable)
-
-    def put_file(self, in_path: str, out_path: str) -> None:
-        """Write a file of the controller to the host."""
-        ConnectionBase.put_file(self, in_path, out_path)
-        try:
-            with open(in_path, "rb") as source:
-                self._transfer(["/bin/sh", "-c", 'cat >"$1"', "sh", out_path], stdin=source)
-        except FileNotFoundError:
-            raise AnsibleFileNotFound(f"file or module does not exist: {in_path}") from None
-
-    def fetch_file(self, in_path: str, out_path: str) -> None:
-        """Write a file of the host to the controller."""
-        ConnectionBase.fetch_file(self, in_path, out_path)
-        with open(out_path, "wb") as target:
-            self._transfer(["cat", "--", in_path], stdin=subprocess.DEVNULL, stdout=target)
-
-    def _transfer(self, argv: list[str], **streams: t.Any) -> None:
-        done = subprocess.run([*self._enter(), *argv], stderr=subprocess.PIPE, check=False, **streams)
-        if done.returncode:
-            reason = done.stderr.decode(errors="replace").strip()
-            raise AnsibleError(f"throwaway host: {shlex.join(argv)}: {reason or f'rc {done.returncode}'}")
+    subject = "throwaway host"
 
     def _enter(self) -> list[str]:
         pid = self.get_option("pid")
