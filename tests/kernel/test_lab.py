@@ -124,13 +124,39 @@ def test_host_starts_as_a_fresh_machine(single: Lab) -> None:
     assert single.host.run("ls", "/sys/class/net").stdout.split() == ["eth0", "lo"]
 
 
-@pytest.mark.parametrize("directory", ["/run", "/var/lib"])
+@pytest.mark.parametrize("directory", ["/run", "/var/lib", "/etc", "/etc/sysctl.d", "/etc/systemd/system"])
 def test_directories_are_private(lab: Lab, directory: str) -> None:
     file = f"{directory}/lab-test-{os.getpid()}"
     lab.host.run("touch", file)
     assert lab.host.run("ls", file).stdout.strip() == file
     assert lab.peer.run("ls", file, check=False).returncode
-    assert not Path(file).exists()
+    leaked = Path(file).exists()
+    Path(file).unlink(missing_ok=True)
+    assert not leaked
+
+
+def test_files_of_the_machine_are_changed_in_the_host_alone(single: Lab) -> None:
+    assert single.host.run("stat", "-f", "-c", "%T", "/etc/hosts").stdout == "overlayfs\n", "else it would be changed"
+    before = Path("/etc/hosts").read_bytes()
+    assert single.host.run("cat", "/etc/hosts").stdout.encode() == before
+    single.host.run("sh", "-c", "echo 192.0.2.99 nowhere >>/etc/hosts; mkdir -p /etc/ansible/facts.d")
+    assert "nowhere" in single.host.run("getent", "hosts", "192.0.2.99").stdout
+    assert Path("/etc/hosts").read_bytes() == before
+
+
+def test_files_that_are_mounted_below_etc_are_seen(tmp_path: Path) -> None:
+    """As resolv.conf is in a container."""
+    (tmp_path / "mounted").write_text("from elsewhere\n")
+    source = "from lab import Lab\nwith Lab(['host']) as lab: print(lab.host.run('cat', '/etc/hosts').stdout, end='')"
+    command = f"mount --bind {tmp_path}/mounted /etc/hosts && exec '{sys.executable}' -c \"$1\""
+    shown = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", command, "sh", source],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(TESTS)},
+    )
+    assert shown.stdout == "from elsewhere\n"
 
 
 def test_temporary_files_are_shared(lab: Lab, tmp_path: Path) -> None:
@@ -419,7 +445,7 @@ def test_ansible_runs_modules_in_the_host(ansible, pipelining: bool) -> None:
     assert "192.0.2.10/24" in ansible("command", "ip -br address", pipelining=pipelining)
 
 
-@pytest.mark.parametrize("directory", ["/run", "/var/lib"])
+@pytest.mark.parametrize("directory", ["/run", "/var/lib", "/etc", "/etc/sysctl.d", "/etc/systemd/system"])
 def test_ansible_copies_to_and_from_the_host(ansible, lab: Lab, tmp_path: Path, directory: str) -> None:
     (tmp_path / "sent").write_bytes(b"bytes \0 \xff\n")
     ansible("copy", f"src={tmp_path}/sent dest={directory}/copied")
