@@ -50,8 +50,8 @@ IPAM_CONFIG = {
 def run(
     module: AnsibleModule,
     read: Callable[[dict[str, Any]], Any],
-    intent_of: Callable[[Any], Intent],
-    results: Callable[[Any, Result], dict[str, Any]],
+    intent_of: Callable[[Any], Intent[Any]],
+    results: Callable[[Any, Result[Any]], dict[str, Any]],
 ) -> None:
     """A module from its arguments to its exit: read the arguments, converge, shape the results."""
     _keep_garbage()
@@ -81,7 +81,7 @@ def run(
 def show(
     module: AnsibleModule,
     read: Callable[[dict[str, Any]], Any],
-    view_of: Callable[[Any], Intent],
+    view_of: Callable[[Any], Intent[Any]],
     results: Callable[[Any, Any], dict[str, Any]],
 ) -> None:
     """A module that only looks, from its arguments to its exit."""
@@ -96,7 +96,7 @@ def show(
     module.exit_json(changed=False, **results(spec, found))
 
 
-def item_results(items: list[Item], result: Result, key: str, shape: Callable[..., Any]) -> list[dict[str, Any]]:
+def item_results(items: list[Item], result: Result[Any], key: str, shape: Callable[..., Any]) -> list[dict[str, Any]]:
     """One result for each item: its name, state, whether it changed, and the object or the error."""
     concerned: set[tuple[str, str]] = set()
     if result.changed:

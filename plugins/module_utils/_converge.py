@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Callable, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Callable, Generic, TypeVar
 
 from . import _reserved
 from ._conflicts import find_conflicts, find_waiting, left_alone, without_waiting
@@ -198,7 +198,7 @@ class _Run:
 
     def _carry_out(
         self,
-        result: Result,
+        result: Result[Any],
         wanted: HostConfig,
         old: HostConfig,
         present: HostConfig,
@@ -238,7 +238,7 @@ class _Run:
             self._store.unmake()
             raise
 
-    def _announce(self, result: Result, wanted: HostConfig) -> Ledger:
+    def _announce(self, result: Result[Any], wanted: HostConfig) -> Ledger:
         """The ledger as it must stand before the host is touched, so that nothing is lost if the run is killed."""
         ledger = self._ledger.copy()
         if result.after.firewall_backend != result.before.firewall_backend:
@@ -262,7 +262,7 @@ class _Run:
                         ledger.sysctls.setdefault((HOST, path), SavedSysctl(value, thing.path))
         return ledger
 
-    def _settle(self, announced: Ledger, result: Result, wanted: HostConfig, left: Mapping[str, str]) -> Ledger:
+    def _settle(self, announced: Ledger, result: Result[Any], wanted: HostConfig, left: Mapping[str, str]) -> Ledger:
         """The ledger after all steps succeeded."""
         ledger = announced.copy()
         # What an unfinished run left of a container is still there where that is left alone.

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Generic, TypeVar
 
 from ._conflicts import is_replaced
 from ._hostconfig import (
@@ -23,7 +24,9 @@ from ._hostconfig import (
     Held,
     HostConfig,
     Link,
+    Namespace,
     Route,
+    Sysctl,
     link_of,
 )
 from ._model import is_reference
@@ -31,9 +34,11 @@ from ._settings import COPIED, IPV6_MTU, is_rewritten_by, rank
 
 CREATE, UPDATE, DELETE = "create", "update", "delete"
 
+Thing = TypeVar("Thing", bound=Held, covariant=True)
+
 
 @dataclass(frozen=True)
-class Step:
+class Step(Generic[Thing]):
     """One thing to do: ``before`` is what the host holds, ``after`` what it shall hold; None stands for nothing.
 
     A pair of links is created in one step: the host's end in ``after``, the container's in ``peer``. The firewall is
@@ -41,12 +46,12 @@ class Step:
     """
 
     verb: str
-    before: Held | None = None
-    after: Held | None = None
+    before: Thing | None = None
+    after: Thing | None = None
     peer: Link | None = None
 
     @property
-    def thing(self) -> Held:
+    def thing(self) -> Thing:
         found = self.after if self.after is not None else self.before
         if found is None:
             raise AssertionError("a step of nothing")
@@ -90,16 +95,24 @@ class Plan:
     Links go before the firewall that covers them, and come after it.
     """
 
-    unlink: tuple[Step, ...] = ()
-    namespaces: tuple[Step, ...] = ()
+    unlink: tuple[Step[Link], ...] = ()
+    namespaces: tuple[Step[Namespace], ...] = ()
     firewall: FirewallSwap | None = None
-    links: tuple[Step, ...] = ()
-    settings: tuple[Step, ...] = ()
-    farewell: tuple[Step, ...] = ()
+    links: tuple[Step[Link], ...] = ()
+    settings: tuple[Step[Sysctl], ...] = ()
+    addresses: tuple[Step[Address], ...] = ()
+    routes: tuple[Step[Route], ...] = ()
+    farewell: tuple[Step[Namespace], ...] = ()
 
-    def steps(self) -> list[Step]:
+    def before_firewall(self) -> list[Step[Held]]:
+        return [*self.unlink, *self.namespaces]
+
+    def after_firewall(self) -> list[Step[Held]]:
+        return [*self.links, *self.settings, *self.addresses, *self.routes, *self.farewell]
+
+    def steps(self) -> list[Step[Held]]:
         """Everything but the firewall, in order."""
-        return [*self.unlink, *self.namespaces, *self.links, *self.settings, *self.farewell]
+        return self.before_firewall() + self.after_firewall()
 
     def __bool__(self) -> bool:
         return self.firewall is not None or bool(self.steps())
@@ -116,10 +129,6 @@ def make_plan(wanted: HostConfig, present: HostConfig) -> Plan:
     gone = removed_names | {key for key in present.links if key[0] in reborn}
     sysctls = _sysctls(wanted, present, fresh, gone, reborn)
     dark = _without_ipv6(wanted, sysctls)
-    settings = [
-        *_addresses(wanted, present, fresh, gone, dark),
-        *_routes(wanted, present, fresh, gone, dark),
-    ]
     deaths, births = _namespaces(wanted, present)
     return Plan(
         unlink=tuple(unlink),
@@ -128,14 +137,17 @@ def make_plan(wanted: HostConfig, present: HostConfig) -> Plan:
         firewall=_firewall(wanted.firewall, present.firewall),
         # A bridge takes its MTU from its first port, and loses it with its last one, unless it was set before.
         links=tuple(sorted((*created, *updated), key=lambda step: not step.thing.is_base)),
-        settings=(*sysctls, *settings),
+        settings=tuple(sysctls),
+        addresses=tuple(_addresses(wanted, present, fresh, gone, dark)),
+        routes=tuple(_routes(wanted, present, fresh, gone, dark)),
         farewell=tuple(step for step in deaths if step.thing.key not in wanted.namespaces),
     )
 
 
-def _namespaces(wanted: HostConfig, present: HostConfig) -> tuple[list[Step], list[Step]]:
+def _namespaces(wanted: HostConfig, present: HostConfig) -> tuple[list[Step[Namespace]], list[Step[Namespace]]]:
     """Names to take away, handles before what they lead to; names to make, handles after what they lead to."""
-    deaths, births = [], []
+    deaths: list[Step[Namespace]] = []
+    births: list[Step[Namespace]] = []
     for name, space in present.namespaces.items():
         if name not in wanted.namespaces:
             if space.owned:
@@ -155,7 +167,9 @@ def _namespaces(wanted: HostConfig, present: HostConfig) -> tuple[list[Step], li
     return deaths, births
 
 
-def _links(wanted: HostConfig, present: HostConfig) -> tuple[set[tuple[str, str]], list[Step], list[Step], list[Step]]:
+def _links(
+    wanted: HostConfig, present: HostConfig
+) -> tuple[set[tuple[str, str]], list[Step[Link]], list[Step[Link]], list[Step[Link]]]:
     """Keys of the links that go, the steps that remove, create and update."""
     to_create = {key for key, link in wanted.links.items() if _must_be_made(link, wanted, present)}
     gone = {key for key, link in present.links.items() if link.owned and (key not in wanted.links or key in to_create)}
@@ -202,7 +216,7 @@ def _one_end_each(keys: Iterable[tuple[str, str]], where: HostConfig) -> list[tu
     return list(chosen)
 
 
-def _creation(link: Link, wanted: HostConfig) -> Step:
+def _creation(link: Link, wanted: HostConfig) -> Step[Link]:
     return Step(CREATE, after=link, peer=wanted.links[link.peer] if link.peer is not None else None)
 
 
@@ -215,7 +229,7 @@ def _visible(wanted: Link, present: Link) -> Link:
     )
 
 
-def _without_ipv6(wanted: HostConfig, sysctls: Iterable[Step]) -> set[tuple[str, str]]:
+def _without_ipv6(wanted: HostConfig, sysctls: Iterable[Step[Sysctl]]) -> set[tuple[str, str]]:
     """The links that lose their IPv6 addresses and routes before these are looked at one by one."""
     off = {
         link_of(step.thing) for step in sysctls if step.thing.path.endswith("/disable_ipv6") and step.thing.value == "1"
@@ -229,7 +243,7 @@ def _addresses(
     fresh: set[tuple[str, str]],
     gone: set[tuple[str, str]],
     dark: set[tuple[str, str]],
-) -> list[Step]:
+) -> list[Step[Address]]:
     lost = fresh | gone
     there = {
         each
@@ -248,7 +262,7 @@ def _routes(
     fresh: set[tuple[str, str]],
     gone: set[tuple[str, str]],
     dark: set[tuple[str, str]],
-) -> list[Step]:
+) -> list[Step[Route]]:
     # A link that is or goes down loses its routes, as does one that loses its last IPv4 address: fib_disable_ip().
     down = {key for config in (present, wanted) for key, link in config.links.items() if not link.up}
     bare = _with_ipv4(present.addresses - wanted.addresses) - _with_ipv4(present.addresses & wanted.addresses)
@@ -268,8 +282,8 @@ def _with_ipv4(addresses: Iterable[Address]) -> set[tuple[str, str]]:
     return {(each.namespace, each.link) for each in addresses if ":" not in each.address}
 
 
-def _place(each) -> tuple[str, ...]:
-    return (each.namespace, each.link, getattr(each, "address", ""), getattr(each, "destination", ""))
+def _place(each: Address | Route) -> tuple[str, ...]:
+    return (each.namespace, each.link, each.address if isinstance(each, Address) else each.destination)
 
 
 def _sysctls(
@@ -278,7 +292,7 @@ def _sysctls(
     fresh: set[tuple[str, str]],
     gone: set[tuple[str, str]],
     reborn: set[str],
-) -> list[Step]:
+) -> list[Step[Sysctl]]:
     steps = []
     for key, sysctl in wanted.sysctls.items():
         holder = present.sysctls.get(key)

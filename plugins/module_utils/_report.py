@@ -45,13 +45,13 @@ RECORDS = (("network", "networks"), ("container", "containers"), ("endpoint", "e
 
 def actions(plan: Plan) -> list[str]:
     """One line for each step, in order; of the firewall one for each rule."""
-    lines = [_action(step) for step in (*plan.unlink, *plan.namespaces)]
+    lines = [_action(step) for step in plan.before_firewall()]
     if plan.firewall is not None:
         removed, added = plan.firewall.removed(), plan.firewall.added()
         lines += [f"remove {_line(rule)}" for rule in removed] + [f"create {_line(rule)}" for rule in added]
         if not removed and not added:
             lines.append("change firewall: its chains or the order of its rules")
-    return lines + [_action(step) for step in (*plan.links, *plan.settings, *plan.farewell)]
+    return lines + [_action(step) for step in plan.after_firewall()]
 
 
 def diff(before: State, after: State, plan: Plan) -> dict[str, str]:
@@ -209,7 +209,7 @@ def _concerned_by(thing: Any, owners: Mapping[Any, set[tuple[str, str]]]) -> set
     return owners.get(place, {("container", place[0])} if place[0] != HOST else set())
 
 
-def _of_list(step: Step) -> tuple[str, str] | None:
+def _of_list(step: Step[Held]) -> tuple[str, str] | None:
     """Where the step changes a list of ports, those that it takes away, and those that it adds."""
     if not isinstance(step.thing, Sysctl) or step.thing.path != RESERVED_PORTS:
         return None
@@ -218,7 +218,7 @@ def _of_list(step: Step) -> tuple[str, str] | None:
     return _reserved.write(before - after), _reserved.write(after - before)
 
 
-def _action(step: Step) -> str:
+def _action(step: Step[Held]) -> str:
     ports = _of_list(step)
     if ports is not None:
         changes = [f"{verb} {each}" for verb, each in zip(("release", "reserve"), ports) if each]

@@ -157,11 +157,10 @@ class SimulatedHost:
 
     def carry_out(self, plan: Plan, until: int | None = None) -> None:
         """A plan's steps in order; with ``until`` only so many of them, as a run that fails there."""
-        before, after = (*plan.unlink, *plan.namespaces), (*plan.links, *plan.settings, *plan.farewell)
-        actions: list[Callable[[], None]] = [lambda step=step: self.do(step) for step in before]
+        actions: list[Callable[[], None]] = [lambda step=step: self.do(step) for step in plan.before_firewall()]
         if plan.firewall is not None:
             actions.append(lambda: self._swap(plan))
-        actions += [lambda step=step: self.do(step) for step in after]
+        actions += [lambda step=step: self.do(step) for step in plan.after_firewall()]
         for action in actions[:until]:
             action()
 

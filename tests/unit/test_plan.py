@@ -293,12 +293,9 @@ class TestOrder:
             namespaces=(Step(CREATE, after=Namespace("web")),),
             firewall=FirewallSwap({}, RULES),
             links=(Step(CREATE, after=BRIDGE), Step(CREATE, after=OUTER, peer=INNER)),
-            settings=(
-                Step(CREATE, after=QUIET),
-                Step(CREATE, after=GATEWAY),
-                Step(CREATE, after=ADDRESS),
-                Step(CREATE, after=ROUTE),
-            ),
+            settings=(Step(CREATE, after=QUIET),),
+            addresses=(Step(CREATE, after=GATEWAY), Step(CREATE, after=ADDRESS)),
+            routes=(Step(CREATE, after=ROUTE),),
         )
 
     def test_links_go_before_the_firewall_that_covers_them_and_names_last(self) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
 from .._hostconfig import HOST, Address, Link
-from .._plan import CREATE, UPDATE, Step
+from .._plan import CREATE, Step
 from .namespaces import Namespaces
 
 ETH_P_ARP = 0x0806  # include/uapi/linux/if_ether.h
@@ -24,17 +24,18 @@ ALL_NODES = "ff02::1"
 AT_ONCE = 128  # interfaces
 
 
-def announce(namespaces: Namespaces, steps: Iterable[Step]) -> None:
+def announce(namespaces: Namespaces, links: Iterable[Step[Link]], addresses: Iterable[Step[Address]]) -> None:
     """What containers' interfaces have to say to their neighbours after the steps.
 
     A gratuitous ARP from each that has another IPv4 or hardware address, an unsolicited neighbor advertisement for each
     new IPv6 address.
     """
-    news = [step for step in steps if _is_news(step)]
-    links = sorted({_interface(step) for step in news})
-    for first in range(0, len(links), AT_ONCE):
-        _announce_links(namespaces, links[first : first + AT_ONCE])
-    for address in (step.thing for step in news if isinstance(step.thing, Address)):
+    new = [step.thing for step in addresses if step.verb == CREATE and step.thing.namespace != HOST]
+    changed = [step.thing.key for step in links if _has_new_mac(step)]
+    interfaces = sorted({*changed, *((each.namespace, each.link) for each in new)})
+    for first in range(0, len(interfaces), AT_ONCE):
+        _announce_links(namespaces, interfaces[first : first + AT_ONCE])
+    for address in new:
         if ":" in address.address:
             with suppress(OSError), namespaces.inside(address.namespace):
                 _advertise(address.link, address.address.partition("/")[0])
@@ -62,20 +63,11 @@ def _close(sockets: Sequence[socket.socket]) -> None:
         thread.join()
 
 
-def _is_news(step: Step) -> bool:
-    thing = step.thing
-    if isinstance(thing, Address):
-        return step.verb == CREATE and thing.namespace != HOST
-    return isinstance(thing, Link) and step.verb == UPDATE and thing.namespace != HOST and _has_new_mac(step)
-
-
-def _has_new_mac(step: Step) -> bool:
-    return step.thing.mac is not None and step.thing.mac != step.before.mac
-
-
-def _interface(step: Step) -> tuple[str, str]:
-    thing = step.thing
-    return (thing.namespace, thing.link if isinstance(thing, Address) else thing.name)
+def _has_new_mac(step: Step[Link]) -> bool:
+    before, after = step.before, step.after
+    if before is None or after is None or after.namespace == HOST:
+        return False
+    return after.mac not in (None, before.mac)
 
 
 def _send(sender: socket.socket, link: str) -> None:
