@@ -10,10 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
-from ._hostconfig import HOST, HostConfig, Link, Namespace, Route
+from ._hostconfig import HOST, Address, HostConfig, Link, Namespace, Route
 from ._model import is_reference
 from ._settings import link_in
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
+OnLink = TypeVar("OnLink", Address, Route)
 
 
 @dataclass(frozen=True)
@@ -147,13 +152,13 @@ def is_replaced(wanted: Namespace, present: Namespace | None) -> bool:
     return present is not None and wanted.of != present.of
 
 
-def _mixed(wanted: dict, present: dict, keys: Collection) -> dict:
+def _mixed(wanted: dict[Key, Value], present: dict[Key, Value], keys: Collection[Key]) -> dict[Key, Value]:
     """The present ones of these keys, the wanted ones of all others."""
     kept = {key: each for key, each in wanted.items() if key not in keys}
     return {**kept, **{key: present[key] for key in keys if key in present}}
 
 
-def _merged(wanted: frozenset, present: frozenset, containers: Collection[str]) -> frozenset:
+def _merged(wanted: frozenset[OnLink], present: frozenset[OnLink], containers: Collection[str]) -> frozenset[OnLink]:
     kept = {each for each in wanted if each.namespace not in containers}
     return frozenset(kept | {each for each in present if each.namespace in containers})
 
@@ -163,9 +168,9 @@ def _absences(wanted: HostConfig, present: HostConfig) -> Iterable[Conflict]:
     for name, space in wanted.namespaces.items():
         if name in present.absent:
             yield Conflict(name, f'container "{name}": {present.absent[name]}', True, _may_be_started(name))
-        elif space.of in present.absent:
+        elif space.of is not None and space.of in present.absent:
             problem = f'container "{name}": it is to share the namespace of "{space.of}": {present.absent[space.of]}'
-            yield Conflict(name, problem, True, _may_be_started(str(space.of)))
+            yield Conflict(name, problem, True, _may_be_started(space.of))
 
 
 def _may_be_started(reference: str) -> bool:

@@ -200,7 +200,7 @@ class FirewallLine:
 FirewallLines = Mapping[str, tuple[str, ...]]  # place → its lines, in order
 
 
-class LazyLines(Mapping):
+class LazyLines(Mapping[str, tuple[str, ...]]):
     """Firewall lines that are made when somebody looks at them, which most runs don't."""
 
     def __init__(self, make: Callable[[], FirewallLines]) -> None:

@@ -5,24 +5,27 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping
-from typing import Any
+from typing import Any, TypeVar
+
+Key = TypeVar("Key")
+Record = TypeVar("Record")
 
 
-class Indexed(dict):
+class Indexed(dict[Key, Record]):
     """A dictionary with indexes. It changes by assignment, ``del`` and ``pop`` only.
 
     The indexes are made when they are first asked for: of most copies nobody does.
     """
 
-    def __init__(self, records: Mapping[Any, Any] | None = None) -> None:
+    def __init__(self, records: Mapping[Key, Record] | None = None) -> None:
         super().__init__(records or {})
-        self._made: dict[Hashable, dict[Any, Any]] | None = None
+        self._made: dict[Hashable, dict[Key, Record]] | None = None
 
-    def places(self, record: Any) -> Iterable[Hashable]:
+    def places(self, record: Record) -> Iterable[Hashable]:
         """What a record is found by; a subclass says it."""
         raise NotImplementedError
 
-    def at(self, place: Hashable) -> list[Any]:
+    def at(self, place: Hashable) -> list[Record]:
         """The records that are found there."""
         return list(self._places.get(place, {}).values())
 
@@ -33,16 +36,17 @@ class Indexed(dict):
         return len(self._places.get(place, ()))
 
     @property
-    def _places(self) -> dict[Hashable, dict[Any, Any]]:
+    def _places(self) -> dict[Hashable, dict[Key, Record]]:
         if self._made is None:
-            self._made = found = {}
+            found: dict[Hashable, dict[Key, Record]] = {}
+            self._made = found
             places = self.places
             for key, record in self.items():
                 for place in places(record):
                     found.setdefault(place, {})[key] = record
         return self._made
 
-    def __setitem__(self, key: Any, record: Any) -> None:
+    def __setitem__(self, key: Key, record: Record) -> None:
         if self._made is not None:
             if key in self:
                 self._forget(key)
@@ -50,15 +54,15 @@ class Indexed(dict):
                 self._made.setdefault(place, {})[key] = record
         super().__setitem__(key, record)
 
-    def __delitem__(self, key: Any) -> None:
+    def __delitem__(self, key: Key) -> None:
         self._forget(key)
         super().__delitem__(key)
 
-    def pop(self, key: Any, *default: Any) -> Any:
+    def pop(self, key: Key, *default: Any) -> Any:
         if key in self:
             self._forget(key)
         return super().pop(key, *default)
 
-    def _forget(self, key: Any) -> None:
+    def _forget(self, key: Key) -> None:
         for place in self.places(self[key]) if self._made is not None else ():
             self._places[place].pop(key, None)

@@ -181,7 +181,7 @@ def port_conflicts(state: State, facts: Facts, container_name: str) -> list[dict
     return found
 
 
-def _by_container_port(mapping: PortMapping):
+def _by_container_port(mapping: PortMapping) -> tuple[int, tuple[str, str, int]]:
     return (mapping.container_port, mapping.key)
 
 

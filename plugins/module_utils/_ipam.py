@@ -10,11 +10,14 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Callable
+from typing import TYPE_CHECKING, Callable
 
 from . import _validate
 from ._errors import InvalidInput
 from ._model import IpamBlock, Network, version_of
+
+if TYPE_CHECKING:
+    import netaddr
 
 # Docker's default address pools: libnetwork ipamutils, "local scope".
 POOLS = (
@@ -138,15 +141,15 @@ def ipam_block(
         )
         for label, text in (aux_addresses or {}).items()
     }
-    if gateway is not None:
-        router = _member(subject, "gateway", gateway, gateway, net)
-        if router in auxiliary.values():
-            raise InvalidInput(subject, "gateway", gateway, "is an auxiliary address too", "use another address")
-    else:
+    if gateway is None:
         router = first_free(net, _integers(auxiliary.values()).__contains__)
-        if router is None:
-            labels = ", ".join(auxiliary)
-            raise InvalidInput(subject, "aux_addresses", labels, f"leave no gateway in {net}", "give fewer of them")
+    else:
+        router = _member(subject, "gateway", gateway, gateway, net)
+    if router is None:
+        labels = ", ".join(auxiliary)
+        raise InvalidInput(subject, "aux_addresses", labels, f"leave no gateway in {net}", "give fewer of them")
+    if router in auxiliary.values():
+        raise InvalidInput(subject, "gateway", gateway, "is an auxiliary address too", "use another address")
     within = part if part is not None else net
     if first_free(within, _integers([router, *auxiliary.values()]).__contains__, net) is None:
         option, value = ("subnet", subnet) if part is None else ("iprange", iprange)
@@ -159,8 +162,10 @@ def ipam_block(
     )
 
 
-def first_free(within, is_taken: Callable[[int], bool], subnet=None) -> str | None:
-    """The lowest usable address of a netaddr.IPNetwork that is not taken, or None; ``is_taken`` is asked with integers.
+def first_free(
+    within: netaddr.IPNetwork, is_taken: Callable[[int], bool], subnet: netaddr.IPNetwork | None = None
+) -> str | None:
+    """The lowest usable address that is not taken, or None; ``is_taken`` is asked with integers.
 
     Network and broadcast address of the (enclosing) subnet are never usable, except in a /31 or /127 (RFC 3021, 6164).
     """
@@ -208,8 +213,8 @@ def count_free(block: IpamBlock, used: Iterable[str]) -> int:
     return max(0, highest - lowest + 1 - taken)
 
 
-def usable(net) -> tuple[int, int]:
-    """First and last address, as integers, that a host in the netaddr.IPNetwork may have."""
+def usable(net: netaddr.IPNetwork) -> tuple[int, int]:
+    """First and last address, as integers, that a host in the subnet may have."""
     return _usable(net.first, net.last, net.version)
 
 
@@ -237,13 +242,8 @@ def lowest_address(subject: str, blocks: Sequence[IpamBlock], is_taken: Callable
 
     ``is_taken`` says of an integer if an endpoint has it.
     """
-    import netaddr
-
     for block in blocks:
-        subnet = netaddr.IPNetwork(block.subnet)
-        within = netaddr.IPNetwork(block.iprange or block.subnet)
-        kept = _integers([block.gateway, *block.aux_addresses.values()])
-        found = first_free(within, lambda each, kept=kept: each in kept or is_taken(each), subnet)
+        found = _lowest_in(block, is_taken)
         if found is not None:
             return found
     option = "iprange" if any(block.iprange for block in blocks) else "subnet"
@@ -254,6 +254,15 @@ def lowest_address(subject: str, blocks: Sequence[IpamBlock], is_taken: Callable
         "is exhausted: every address is taken",
         f"disconnect a container or widen the {option}",
     )
+
+
+def _lowest_in(block: IpamBlock, is_taken: Callable[[int], bool]) -> str | None:
+    import netaddr
+
+    subnet = netaddr.IPNetwork(block.subnet)
+    within = netaddr.IPNetwork(block.iprange or block.subnet)
+    kept = _integers([block.gateway, *block.aux_addresses.values()])
+    return first_free(within, lambda each: each in kept or is_taken(each), subnet)
 
 
 def _integers(addresses: Iterable[str]) -> set[int]:
@@ -311,8 +320,8 @@ def overlaps(subnet: str, others: Iterable[str]) -> list[str]:
     ]
 
 
-def _member(subject: str, option: str, shown: str, text: str, net) -> str:
-    """The canonical form of an address that a host in the netaddr.IPNetwork may have."""
+def _member(subject: str, option: str, shown: str, text: str, net: netaddr.IPNetwork) -> str:
+    """The canonical form of an address that a host in the subnet may have."""
     address = _validate.address(subject, option, text)
     first, last = usable(net)
     if address.version != net.version or address not in net:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Callable
 
 from . import _inspect, _validate
 from ._errors import InvalidInput, did_you_mean
@@ -107,7 +107,7 @@ def _named(every: Sequence[Inspected], names: Sequence[str] | None) -> tuple[lis
 
 def _passes(network: Inspected, filters: Mapping[str, Sequence[str]]) -> bool:
     """Values of one filter are alternatives, labels excepted; several filters must all agree."""
-    tests = {
+    tests: dict[str, Callable[[Sequence[str]], bool]] = {
         "dangling": lambda values: _is_dangling(network) == (values[0] == "true"),
         "driver": lambda values: network["Driver"] in values,
         "id": lambda values: any(re.search(value, network["Id"]) for value in values),
@@ -169,10 +169,14 @@ def _lines(networks: Sequence[Inspected], spec: ListSpec) -> list[str]:
     if spec.quiet:
         return [row["id"] for row in rows]
     if spec.format is not None:
-        return [PLACEHOLDER.sub(lambda match, row=row: row[match.group(1).lower()], spec.format) for row in rows]
+        return [_filled(spec.format, row) for row in rows]
     table = [list(COLUMNS), *([row[name] for name in COLUMNS.values()] for row in rows)]
     widths = [max(len(cell) for cell in column) for column in zip(*table)]
     return ["   ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in table]
+
+
+def _filled(text: str, row: Mapping[str, str]) -> str:
+    return PLACEHOLDER.sub(lambda match: row[match.group(1).lower()], text)
 
 
 def _check_format(text: str) -> None:

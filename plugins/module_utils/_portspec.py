@@ -60,7 +60,7 @@ def parse_published(subject: str, texts: Iterable[str]) -> list[PublishedPort]:
 
 def parse_exposed(subject: str, texts: Iterable[str]) -> list[PublishedPort]:
     """All ports that the texts expose (``80``, ``53/udp``, ``7000-7002``), each to be given a random host port."""
-    found = []
+    found: list[PublishedPort] = []
     for text in texts:
         body, protocol = _split_protocol(subject, "exposed_ports", text)
         first, last = _ports(subject, "exposed_ports", text, body)
@@ -73,7 +73,7 @@ def parse_listening(subject: str, texts: Iterable[str]) -> list[HostPort]:
 
     Without an address they are on all of either family; ``0.0.0.0`` and ``[::]`` are those of one.
     """
-    found = set()
+    found: set[HostPort] = set()
     for text in texts:
         body, protocol = _split_protocol(subject, "ports", text)
         before, colon, ports = body.rpartition(":")

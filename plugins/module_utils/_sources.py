@@ -39,7 +39,7 @@ def shown(sources: tuple[str, ...]) -> list[str]:
 
 
 def _kept(version: int, subnets: Iterable[ipaddress.IPv4Network | ipaddress.IPv6Network]) -> tuple[str, ...]:
-    fewest = list(ipaddress.collapse_addresses(subnets))
+    fewest = list(ipaddress.collapse_addresses(subnets))  # type: ignore[type-var]  # all of one family
     if any(subnet.prefixlen == 0 for subnet in fewest):
         return EVERYBODY
     return tuple(map(str, fewest)) or NOBODY[version]

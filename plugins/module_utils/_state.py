@@ -13,7 +13,7 @@ from ._indexed import Indexed
 from ._model import Container, Endpoint, Network, PortMapping, is_reference, version_of
 
 
-class Containers(Indexed):
+class Containers(Indexed[str, Container]):
     """Containers by name; found by the container whose namespace they share, and by the ports of the host they have."""
 
     def places(self, record: Container) -> Iterator[Hashable]:
@@ -24,7 +24,7 @@ class Containers(Indexed):
             yield port_place(each.protocol, each.port)
 
 
-class Endpoints(Indexed):
+class Endpoints(Indexed[tuple[str, str], Endpoint]):
     """Endpoints by (network, container); found by either, and by what no two of them may have."""
 
     def places(self, record: Endpoint) -> Iterator[Hashable]:
@@ -37,7 +37,7 @@ class Endpoints(Indexed):
             yield address_place(record.network, address)
 
 
-class Mappings(Indexed):
+class Mappings(Indexed[tuple[str, str, int], PortMapping]):
     """Port mappings by (protocol, host address, host port); found by container, and by the port on any address."""
 
     def places(self, record: PortMapping) -> Iterable[Hashable]:

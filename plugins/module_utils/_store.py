@@ -208,7 +208,7 @@ class Store:
         return connection
 
     def _version(self, connection: sqlite3.Connection) -> int:
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        version: int = connection.execute("PRAGMA user_version").fetchone()[0]
         if version > VERSION:
             raise StateError(
                 f'state file "{self._path}": has schema version {version}, this collection knows {VERSION}; '
@@ -354,7 +354,7 @@ def _endpoint(row: Mapping[str, Any], addresses: list[str]) -> Endpoint:
 def _mappings(connection: sqlite3.Connection) -> Mappings:
     """Of which a host may have thousands: columns are told by their place."""
     cursor = connection.cursor()
-    cursor.row_factory = None  # type: ignore[assignment]
+    cursor.row_factory = None
     found = {}
     for container, protocol, container_port, host_ip, host_port, random, network, sources in cursor.execute(
         "SELECT container, protocol, container_port, host_ip, host_port, random, network, sources FROM mapping"
@@ -375,15 +375,15 @@ def _mappings(connection: sqlite3.Connection) -> Mappings:
 def _write(connection: sqlite3.Connection, before: tuple[State, Ledger], after: tuple[State, Ledger]) -> None:
     old, new = _differing(before[0], after[0]), _differing(after[0], before[0])
     changes = [(table, table.rows(old, before[1]), table.rows(new, after[1])) for table in TABLES]
-    for table, old, new in changes:
+    for table, old_rows, new_rows in changes:
         where = " AND ".join(f"{column} = ?" for column in table.columns[: table.keys])
-        stay = set(new)
-        doomed = [row[: table.keys] for row in old if row not in stay]
+        stay = set(new_rows)
+        doomed = [row[: table.keys] for row in old_rows if row not in stay]
         connection.executemany(f"DELETE FROM {table.name} WHERE {where}", doomed)
-    for table, old, new in changes:
+    for table, old_rows, new_rows in changes:
         marks = ", ".join("?" for _column in table.columns)
-        stay = set(old)
-        fresh = [row for row in new if row not in stay]  # two rows of one key meet the constraint here
+        stay = set(old_rows)
+        fresh = [row for row in new_rows if row not in stay]  # two rows of one key meet the constraint here
         connection.executemany(f"INSERT INTO {table.name} ({', '.join(table.columns)}) VALUES ({marks})", fresh)
 
 

@@ -5,10 +5,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Collection, Iterable
+from typing import TYPE_CHECKING, Any
 
 from ._errors import InvalidInput
+
+if TYPE_CHECKING:
+    import netaddr
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 NAME_LENGTH = 128
@@ -84,7 +87,7 @@ def mac(subject: str, option: str, value: str) -> str:
     return text
 
 
-def network(subject: str, option: str, value: str):  # -> netaddr.IPNetwork
+def network(subject: str, option: str, value: str) -> netaddr.IPNetwork:
     """A subnet with no host bits set."""
     import netaddr
 
@@ -99,7 +102,7 @@ def network(subject: str, option: str, value: str):  # -> netaddr.IPNetwork
     return parsed
 
 
-def address(subject: str, option: str, value: str):  # -> netaddr.IPAddress
+def address(subject: str, option: str, value: str) -> netaddr.IPAddress:
     """A single address, without a prefix length."""
     import netaddr
 
@@ -121,7 +124,7 @@ def sysctl(subject: str, key: str) -> str:
     return path
 
 
-def choice(subject: str, option: str, value: str, allowed, remedy: str | None = None) -> str:
+def choice(subject: str, option: str, value: str, allowed: Collection[str], remedy: str | None = None) -> str:
     """One of a fixed set of words."""
     if value not in allowed:
         raise InvalidInput(subject, option, value, "is unknown", remedy or "use one of: " + ", ".join(allowed))

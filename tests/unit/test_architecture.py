@@ -66,6 +66,8 @@ def run_at_import(tree: ast.Module) -> Iterator[ast.AST]:
     for node in tree.body:
         if isinstance(node, ast.ClassDef):
             yield from (each for each in node.body if not isinstance(each, ast.FunctionDef))
+        elif isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            yield from node.orelse
         elif not isinstance(node, ast.FunctionDef):
             yield node
 

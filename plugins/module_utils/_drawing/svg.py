@@ -236,7 +236,9 @@ def _panel(panel: Panel) -> Placed:
     header = HEADER + LINE * len(panel.details)
     title_chars = max([int(len(panel.title) * 1.4), *map(len, panel.details)])
     width = max(columns * (card_width + GAP) - GAP + 2 * SPINE + PAD, min(title_chars, 70) * CHAR + 2 * PAD)
-    parts, wires, top = [], [], float(header)
+    parts: list[str] = []
+    wires: list[tuple[float, float, bool]] = []
+    top = float(header)
     for start in range(0, len(shown), columns or 1):
         row = shown[start : start + columns]
         top += BRANCH + 8

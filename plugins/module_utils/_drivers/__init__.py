@@ -25,15 +25,18 @@ if TYPE_CHECKING:
 class Driver(Protocol):
     """One driver.
 
-    ``options`` are its keys, each with the check of its value. ``is_routed``: the host is the router of its networks,
-    so it forwards for them, filters, translates and publishes ports; otherwise they are part of a network around the
-    host. ``many_subnets``: its networks may have several of one family.
+    ``is_routed``: the host is the router of its networks, so it forwards for them, filters, translates and publishes
+    ports; otherwise they are part of a network around the host. ``many_subnets``: its networks may have several of one
+    family.
     """
 
     name: str
-    options: Mapping[str, Check]
     is_routed: bool
     many_subnets: bool
+
+    @property
+    def options(self) -> Mapping[str, Check]:
+        """Its keys, each with the check of its value."""
 
     def placed(
         self, state: State, facts: Facts, subject: str, network: Network, present: Network | None, force: bool

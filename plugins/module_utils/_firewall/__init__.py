@@ -59,7 +59,10 @@ class Backend(Part, Protocol):
     """One dialect of the firewall."""
 
     users_chain: str  # where the administrator's own rules are, in words
-    stands_before: Collection[tuple[str, str]]  # tables and chains of others in which its rules come first
+
+    @property
+    def stands_before(self) -> Collection[tuple[str, str]]:
+        """Tables and chains of others in which its rules come first."""
 
     def render(self, rulesets: Iterable[Ruleset]) -> FirewallLines:
         """The lines that the host must hold, as the backend reads them back. Pure."""
@@ -218,8 +221,9 @@ class Firewall:
             self._detours = [Detour(*each) for each in found[1]]
 
     def _count(self, transactions: int | None) -> None:
-        known = self._generation is not None and transactions is not None
-        self._generation = self._generation._replace(number=self._generation.number + transactions) if known else None
+        before, self._generation = self._generation, None
+        if before is not None and transactions is not None:
+            self._generation = before._replace(number=before.number + transactions)
 
 
 @cache

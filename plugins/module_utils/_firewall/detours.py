@@ -74,8 +74,9 @@ def _is_for(conditions: Iterable[Condition], local: Collection[str]) -> bool:
 
 def _candidates(detour: Detour, mappings: Mappings) -> Iterable[PortMapping]:
     for kind, values in detour.conditions:
-        if kind == PORT and sum(last - first + 1 for first, last in values) <= FEW:
-            numbers = (number for first, last in values for number in range(first, last + 1))
+        ranges = _ranges(values)
+        if kind == PORT and sum(last - first + 1 for first, last in ranges) <= FEW:
+            numbers = (number for first, last in ranges for number in range(first, last + 1))
             places = (port_place(protocol, number) for number in numbers for protocol in PROTOCOLS)
             return {mapping.key: mapping for place in places for mapping in mappings.at(place)}.values()
     return mappings.values()
@@ -105,8 +106,13 @@ def _fits(condition: Condition, protocol: str, address: str, port: int) -> bool:
     if kind == LOCAL:
         return True
     if kind == PORT:
-        return any(first <= port <= last for first, last in values)
+        return any(first <= port <= last for first, last in _ranges(values))
     return any(_is_in(address, str(each)) for each in values) == (kind == ADDRESS)
+
+
+def _ranges(values: Iterable[str | tuple[int, int]]) -> list[tuple[int, int]]:
+    """First and last port of each."""
+    return [each for each in values if not isinstance(each, str)]
 
 
 def _is_in(address: str, subnet: str) -> bool:

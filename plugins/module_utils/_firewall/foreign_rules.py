@@ -86,9 +86,16 @@ class Draft:
             self.conditions.append((kind, found))
 
     def rule(self, text: str, verdict: str, target: str = "") -> Rule:
-        names = (self.names.get(each, ()) for each in "io")
         return Rule(
-            text, verdict, target, tuple(self.conditions), *names, self.narrow, self.unclear, tuple(self.clients)
+            text,
+            verdict,
+            target,
+            tuple(self.conditions),
+            self.names.get("i", ()),
+            self.names.get("o", ()),
+            self.narrow,
+            self.unclear,
+            tuple(self.clients),
         )
 
 
@@ -155,7 +162,8 @@ class Walk:
         return self._through(start, Met(Rule("")))
 
     def _through(self, name: str, above: Met) -> list[Passed]:
-        passed, accepted = [*above.passed], []
+        passed = [*above.passed]
+        accepted: list[Passed] = []
         for number, rule in enumerate(self._rules_of(name)):
             self._left -= 1
             if self._left < 0:

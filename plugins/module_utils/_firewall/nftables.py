@@ -335,7 +335,8 @@ def _published(family: Family, lines: FirewallLines) -> Iterator[PortRule]:
                 addresses = found.group(1).split(" . ")[:-1]
                 source = [addresses.pop(0)] if name.startswith("restricted") and addresses else []
                 host_ip = addresses[0] if addresses else family.wildcard
-                sources[(host_ip, *found.groups()[1:])] += source
+                port = (host_ip, *found.groups()[1:])
+                sources[port] += source
     for (host_ip, protocol, host_port, target_ip, target_port), those in sources.items():
         with suppress(ValueError):
             yield PortRule(protocol, host_ip, int(host_port), target_ip, int(target_port), collapsed(those))

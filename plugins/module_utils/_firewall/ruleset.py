@@ -105,7 +105,8 @@ class Identity:
 
 def collapsed(sources: Iterable[str]) -> tuple[str, ...]:
     """The fewest subnets that are the same addresses, in their order; all of one family, in CIDR form."""
-    return tuple(map(str, ipaddress.collapse_addresses(map(ipaddress.ip_network, sources))))
+    subnets = map(ipaddress.ip_network, sources)
+    return tuple(map(str, ipaddress.collapse_addresses(subnets)))  # type: ignore[type-var]  # all of one family
 
 
 def is_loopback(address: str) -> bool:

@@ -70,7 +70,7 @@ def refuse_own(subject: str, spec: NetworkSpec, source: str) -> None:
             )
 
 
-def as_config(block: IpamBlock) -> dict:
+def as_config(block: IpamBlock) -> dict[str, Any]:
     return {
         "subnet": block.subnet,
         "gateway": block.gateway,
@@ -86,7 +86,7 @@ def with_kept(subject: str, spec: NetworkSpec, existing: Network) -> tuple[Mappi
     for each in given:
         if "subnet" in each:
             each["subnet"] = str(_validate.network(subject, "subnet", each["subnet"]))
-    asked = [{**kept.get(each.get("subnet"), {}), **each} for each in given]
+    asked = [{**kept.get(each.get("subnet", ""), {}), **each} for each in given]
     if all(each in kept.values() for each in asked):
         return tuple(kept.values())
     families = {":" in str(each.get("subnet")) for each in asked}

@@ -161,7 +161,8 @@ def apply_bridge(state: State, facts: Facts, spec: BridgeSpec) -> list[Item]:
             "give that bridge, or choose another name",
         )
     wanted = spec.network if network is None else replace(spec.network, name=network.name)
-    before, warnings = network, {}
+    before = network
+    warnings: dict[str, str] = {}
     guessed = networks.is_guessed(state, facts, wanted)
     if spec.needs_bridge or network is not None:
         network = networks.ensure(state, facts, wanted)
@@ -189,7 +190,8 @@ def apply_bridge(state: State, facts: Facts, spec: BridgeSpec) -> list[Item]:
 
 def _on_trust(network: Network, spec: BridgeSpec) -> tuple[BridgeSpec, dict[str, str]]:
     """In check mode an earlier task may have pretended to make the bridge, with another subnet than is guessed now."""
-    containers, warnings = [], {}
+    containers: list[ContainerSpec] = []
+    warnings: dict[str, str] = {}
     for each in spec.containers:
         if each.endpoint is not None:
             (endpoint,), complaints = on_trust(network, [each.endpoint])
@@ -326,11 +328,12 @@ def _resolve_target(state: State, facts: Facts, spec: ContainerSpec) -> None:
             )
         new_container(state, facts, target, "bridge" if is_reference(target) else "none")
     seen = [spec.name]
-    while target is not None:
-        if target in seen:
+    following: str | None = target
+    while following is not None:
+        if following in seen:
             raise _leads_back(spec)
-        seen.append(target)
-        target = state.containers[target].target  # type: ignore[assignment]
+        seen.append(following)
+        following = state.containers[following].target
 
 
 def _leads_back(spec: ContainerSpec) -> InvalidInput:

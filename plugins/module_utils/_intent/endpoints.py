@@ -177,7 +177,7 @@ def _change(state: State, facts: Facts, network: Network, existing: Endpoint, sp
     if spec.interface_name is not None and spec.interface_name != existing.interface:
         _refuse_taken_interface(state, subject, existing.container, spec.interface_name)
         wanted = replace(wanted, interface=spec.interface_name)
-    given = {
+    given: dict[str, Any] = {
         "aliases": spec.aliases,
         "links": spec.links,
         "link_local": _link_local(state, subject, network, spec),

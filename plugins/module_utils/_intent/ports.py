@@ -212,6 +212,8 @@ class _Published:
         """The mappings of one host port that serve the port on these addresses, by address."""
         left = self._left[(port.protocol, port.container_port)]
         host_port = self._host_port(left, port, host_ips)
+        if host_port is None:
+            return {}
         found = {address: left.pop((address, host_port), None) for address in host_ips}
         return {address: mapping for address, mapping in found.items() if mapping is not None}
 
@@ -478,9 +480,10 @@ def _strange_addresses(state: State, facts: Facts, spec: MappingSpec) -> list[st
     named = {address: f"published_ports {quoted(address)}" for address in sorted(filter(None, given))}
     if None in given:
         endpoint = state.way_in(spec.container, 4, spec.network)
-        for address in () if endpoint is None else _everywhere(state, spec):
-            option = f"{_options.HOST_BINDING} {quoted(address)} of the network {quoted(endpoint.network)}"
-            named.setdefault(address, option)
+        if endpoint is not None:
+            whose = f"of the network {quoted(endpoint.network)}"
+            for address in _everywhere(state, spec):
+                named.setdefault(address, f"{_options.HOST_BINDING} {quoted(address)} {whose}")
     return [
         f"{spec.subject}: {name} is no address of this host now; the port answers there once it is"
         for address, name in named.items()

@@ -86,7 +86,7 @@ class Table:
 
     def flows(self, change: PortChange) -> list[tuple[Flow, bytes]]:
         """The flows to these ports, with what each is removed by."""
-        found = []
+        found: list[tuple[Flow, bytes]] = []
         for wanted in self._filters(change):
             # Flows that come while the kernel tells of others are led by the new rules.
             with suppress(Interrupted):

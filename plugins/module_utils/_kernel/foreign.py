@@ -79,8 +79,9 @@ class Foreign:
             now = int(time.clock_gettime(time.CLOCK_BOOTTIME) * TICKS)
             for reference, answer in self._runtimes.ask(named).items():
                 idle = f"process {answer}, which its runtime names, is gone; start it, or disconnect it"
-                is_gone = isinstance(answer, NotFound)
-                self._answers[reference] = answer if is_gone else self._of_process(answer, idle, before=now)
+                self._answers[reference] = (
+                    answer if isinstance(answer, NotFound) else self._of_process(answer, idle, before=now)
+                )
             named = [each for each in named if self._answers[each] is STARTING]
 
     def _of_process(self, pid: int, gone: str, before: int | None = None) -> Answer:

@@ -194,7 +194,7 @@ def _mount(source: str, target: str, flags: int = MS_BIND) -> None:
     _call("mount", source.encode(), target.encode(), b"none", flags, None)
 
 
-def _call(function: str, *arguments) -> None:
+def _call(function: str, *arguments: bytes | int | None) -> None:
     if getattr(_libc, function)(*arguments) != 0:
         number = ctypes.get_errno()
         raise OSError(number, f"{function}: {os.strerror(number)}")

@@ -104,7 +104,8 @@ class Netlink:
             message["attrs"] = [("NETNSA_FD", own.fileno())]
             answer = self._socket(namespace).ask(RTM_GETNSID, message)
         # Behind the family, which is padded to four bytes.
-        return NUMBER.unpack(attributes(answer, NUMBER.size)[NETNSA_NSID])[0] == identity
+        found: int = NUMBER.unpack(attributes(answer, NUMBER.size)[NETNSA_NSID])[0]
+        return found == identity
 
     def add_pair(self, outer: Link, inner: Link) -> None:
         """Both ends of a veth, the inner one born in its container's namespace."""

@@ -16,7 +16,7 @@ def render_namespaces(state: State) -> dict[str, Namespace]:
     }
 
 
-def _behind(state: State, container: Container):
+def _behind(state: State, container: Container) -> str | None:
     """Whose namespace a handle leads to in the end; None where the container has its own."""
     if container.owns_namespace:
         return None
