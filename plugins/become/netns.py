@@ -149,6 +149,7 @@ EXAMPLES = r"""
 
 import re
 import shlex
+import typing as t
 
 from ansible.errors import AnsibleError
 from ansible.plugins.become import BecomeBase
@@ -184,12 +185,12 @@ class BecomeModule(BecomeBase):
     fail = ("Sorry, try again.",)
     missing = ("Sorry, a password is required to run sudo", "sudo: a password is required")
 
-    def get_option(self, option, hostvars=None, playcontext=None):
+    def get_option(self, option: str, hostvars: t.Any = None, playcontext: t.Any = None) -> t.Any:
         """As for any plugin; but see Insider."""
         found = super().get_option(option, hostvars=hostvars, playcontext=playcontext)
         return Insider(found or "root") if option == "become_user" else found
 
-    def build_become_command(self, cmd, shell):
+    def build_become_command(self, cmd: str, shell: t.Any) -> str:
         """The command with all that has to be checked on the host before it."""
         super().build_become_command(cmd, shell)
         if not cmd:
@@ -199,7 +200,7 @@ class BecomeModule(BecomeBase):
         entered = self._entered(name, user, cmd, shell)
         return f"{self._refusal()}; inside={shlex.quote(entered)}; {self._as_root()}"
 
-    def check_success(self, b_output):
+    def check_success(self, b_output: bytes) -> t.Any:
         """Connections ask this of each line they get until then, so it is where a refusal of the host is found."""
         refused = re.search(rb"%b (.*)\n" % self._mark().encode(), b_output)
         if self._id and refused:
@@ -229,7 +230,7 @@ class BecomeModule(BecomeBase):
             f'exec {command} {shlex.join(flags)} -u root /bin/sh -c "$inside"'
         )
 
-    def _entered(self, name: str, user: str, cmd: str, shell) -> str:
+    def _entered(self, name: str, user: str, cmd: str, shell: t.Any) -> str:
         """What root runs: the checks, then the command in the container."""
         handle = f"{_netns.DIRECTORY}/{name}"
         checks = [

@@ -172,11 +172,12 @@ def _numbers(arguments: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
     for name in LISTS:
         inner = arguments.get("networks") if name in ("endpoints", "connected") else None
         lists = [arguments.get(name), *(each.get(name) for each in inner or () if isinstance(each, Mapping))]
-        yield name.replace("_", " "), sum(len(each) for each in lists if _is_list(each))
+        yield name.replace("_", " "), sum(len(each) for each in map(_listed, lists))
 
 
-def _is_list(value: Any) -> bool:
-    return isinstance(value, Sequence) and not isinstance(value, (str, bytes))
+def _listed(value: Any) -> Sequence[Any]:
+    """What is no list counts as none."""
+    return value if isinstance(value, Sequence) and not isinstance(value, (str, bytes)) else ()
 
 
 def _is_here(host: Any, task: Any) -> bool:

@@ -127,7 +127,8 @@ class Connection(LocalConnection):
     def exec_command(self, cmd: str, in_data: bytes | None = None, sudoable: bool = True) -> tuple[int, bytes, bytes]:
         """Run a shell command in the container."""
         entered = shlex.join([*self._enter(), "/bin/sh", "-c", cmd])
-        return super().exec_command(entered, in_data=in_data, sudoable=sudoable)
+        done: tuple[int, bytes, bytes] = super().exec_command(entered, in_data=in_data, sudoable=sudoable)
+        return done
 
     # Files go by way of the container too: /etc/resolv.conf is another one there.
 

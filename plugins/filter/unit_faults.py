@@ -47,7 +47,7 @@ KEY = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 # What systemd.service(5) has before the path of an executable. "+" leaves all namespaces of the unit.
-PREFIXES = re.compile(r"\s*([-@:+!|]*)")
+PREFIXES = "-@:+!|"
 # systemd takes quotes and escapes out of the first word before it looks for prefixes.
 # A quote just before the path hides none.
 HIDDEN = re.compile(r"""\\|['"](?!/)""")
@@ -55,7 +55,7 @@ HIDDEN = re.compile(r"""\\|['"](?!/)""")
 WORD = re.compile(r"""(?:\\.|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|[^ \t'"\\])+""")
 LINES = ("exec", "description", "user", "working_directory")
 # What the role itself says, by the option that is there for it.
-TAKEN = {
+TAKEN: Mapping[str, Mapping[str, str | None]] = {
     "Unit": {"Description": "description", "AssertPathIsMountPoint": None},
     "Service": {
         "ExecStart": "exec",
@@ -112,12 +112,13 @@ def _faults(unit: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _command_faults(command: str) -> Iterator[str]:
-    prefixes = PREFIXES.match(command)
-    if not command.strip():
+    start = command.lstrip()
+    path = start.lstrip(PREFIXES)
+    if not start:
         yield "exec is missing; give it the command that the unit starts"
-    elif "+" in prefixes.group(1):
+    elif "+" in start[: len(start) - len(path)]:
         yield f"exec {_shown(command)}: a command with the prefix + runs outside of the container; leave it out"
-    elif HIDDEN.match(command, prefixes.end()):
+    elif HIDDEN.match(path):
         yield (
             f"exec {_shown(command)}: a quote or a backslash before the path can hide the prefix +; begin with "
             "the path, and have prefixes before its quotes"

@@ -8,13 +8,15 @@ import gc
 import importlib.util
 import os
 import re
-from typing import Any, Callable
+from typing import Any, Callable, TypeVar
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
-from ._converge import Intent, Result, converge, look
+from ._converge import Intent, Outcome, Result, converge, look
 from ._errors import BridgeworkError, quoted
 from ._intent import Item
+
+Spec = TypeVar("Spec")
 
 LIBRARIES = {"pyroute2": (0, 7, 2), "netaddr": (0, 8)}  # and the lowest version that will do
 INSTALLED = re.compile(r"[^-]+-([0-9][^-]*)(?:-py[0-9.]+)?\.(?:dist|egg)-info")
@@ -49,9 +51,9 @@ IPAM_CONFIG = {
 
 def run(
     module: AnsibleModule,
-    read: Callable[[dict[str, Any]], Any],
-    intent_of: Callable[[Any], Intent[Any]],
-    results: Callable[[Any, Result[Any]], dict[str, Any]],
+    read: Callable[[dict[str, Any]], Spec],
+    intent_of: Callable[[Spec], Intent[Outcome]],
+    results: Callable[[Spec, Result[Outcome]], dict[str, Any]],
 ) -> None:
     """A module from its arguments to its exit: read the arguments, converge, shape the results."""
     _keep_garbage()
@@ -80,9 +82,9 @@ def run(
 
 def show(
     module: AnsibleModule,
-    read: Callable[[dict[str, Any]], Any],
-    view_of: Callable[[Any], Intent[Any]],
-    results: Callable[[Any, Any], dict[str, Any]],
+    read: Callable[[dict[str, Any]], Spec],
+    view_of: Callable[[Spec], Intent[Outcome]],
+    results: Callable[[Spec, Outcome], dict[str, Any]],
 ) -> None:
     """A module that only looks, from its arguments to its exit."""
     _keep_garbage()

@@ -162,6 +162,8 @@ containers:
           listener: process nginx (pid 4711), which listens on 0.0.0.0:8000
 """
 
+from typing import TYPE_CHECKING, Any
+
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.bridgework.network.plugins.module_utils import (
@@ -172,15 +174,23 @@ from ansible_collections.bridgework.network.plugins.module_utils import (
 )
 from ansible_collections.bridgework.network.plugins.module_utils._ansible import show
 
+if TYPE_CHECKING:
+    from ansible_collections.bridgework.network.plugins.module_utils._converge import Intent
+    from ansible_collections.bridgework.network.plugins.module_utils._facts import Facts
+    from ansible_collections.bridgework.network.plugins.module_utils._state import State
 
-def read(params):
+    Spec = tuple[list[str] | None, dict[str, tuple[str, ...]]]
+    Found = tuple[list[str], list[dict[str, Any] | None]]
+
+
+def read(params: dict[str, Any]) -> Spec:
     return params["name"], _listing.container_filters(params["filters"])
 
 
-def view_of(spec):
+def view_of(spec: Spec) -> Intent[Found]:
     names, filters = spec
 
-    def view(state, facts):
+    def view(state: State, facts: Facts) -> Found:
         wanted = sorted(state.containers) if names is None else list(dict.fromkeys(map(_named, _validate.words(names))))
         missing = [name for name in wanted if name not in state.containers]
         chosen = [each for each in wanted if each not in missing and _listing.passes(state.containers[each], filters)]
@@ -189,12 +199,12 @@ def view_of(spec):
     return view
 
 
-def _named(text):
+def _named(text: str) -> str:
     """A path below /run/netns is a name; any other text that stands for no container is a missing one."""
     return _references.container("container", "name", text) if text.startswith("/") else text
 
 
-def results(_spec, found):
+def results(_spec: Spec, found: Found) -> dict[str, Any]:
     missing, containers = found
     return {
         "exists": not missing and bool(containers),
@@ -204,7 +214,7 @@ def results(_spec, found):
     }
 
 
-def main():
+def main() -> None:
     module = AnsibleModule(
         argument_spec={"name": {"type": "list", "elements": "str"}, "filters": {"type": "dict"}},
         supports_check_mode=True,

@@ -460,6 +460,8 @@ networks:
       sample: 'network "net-test": is in use by container "db"; disconnect them first, or set force'
 """
 
+from typing import TYPE_CHECKING, Any
+
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.bridgework.network.plugins.module_utils import _inspect
@@ -472,6 +474,10 @@ from ansible_collections.bridgework.network.plugins.module_utils._ansible import
     run,
 )
 from ansible_collections.bridgework.network.plugins.module_utils._intent.networks import NetworkSpec, apply_networks
+
+if TYPE_CHECKING:
+    from ansible_collections.bridgework.network.plugins.module_utils._converge import Result
+    from ansible_collections.bridgework.network.plugins.module_utils._intent import Item
 
 ENDPOINTS = {
     "type": "list",
@@ -516,18 +522,18 @@ NETWORK = {
 }
 
 
-def read(params):
+def read(params: dict[str, Any]) -> list[NetworkSpec]:
     if params["networks"] is None:  # also where it is given as null
         return [NetworkSpec.from_params(params)]
     return [NetworkSpec.from_params(each) for each in params["networks"]]
 
 
-def results(specs, result):
+def results(specs: list[NetworkSpec], result: Result[list[Item]]) -> dict[str, Any]:
     networks = item_results(result.outcome, result, "network", _inspect.network)
     return {"network": networks[0]["network"] if networks else None, "networks": networks}
 
 
-def main():
+def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "name": {"type": "str", "aliases": ["network_name"]},

@@ -241,20 +241,27 @@ topology:
       sample: <svg xmlns="http://www.w3.org/2000/svg">
 """
 
+from typing import TYPE_CHECKING, Any
+
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.bridgework.network.plugins.module_utils._ansible import DOCKER_CONNECTION, show
-from ansible_collections.bridgework.network.plugins.module_utils._listing import ListSpec, list_networks
+from ansible_collections.bridgework.network.plugins.module_utils._listing import Listing, ListSpec, list_networks
+
+if TYPE_CHECKING:
+    from ansible_collections.bridgework.network.plugins.module_utils._converge import Intent
+    from ansible_collections.bridgework.network.plugins.module_utils._facts import Facts
+    from ansible_collections.bridgework.network.plugins.module_utils._state import State
 
 
-def view_of(spec, with_topology):
-    def view(state, facts):
+def view_of(spec: ListSpec, with_topology: bool) -> Intent[tuple[Listing, dict[str, Any]]]:
+    def view(state: State, facts: Facts) -> tuple[Listing, dict[str, Any]]:
         return list_networks(state, facts, spec), _drawn(state, facts) if with_topology else {}
 
     return view
 
 
-def _drawn(state, facts):
+def _drawn(state: State, facts: Facts) -> dict[str, Any]:
     # Only who asks for a picture has these read.
     from ansible_collections.bridgework.network.plugins.module_utils._drawing.mermaid import mermaid
     from ansible_collections.bridgework.network.plugins.module_utils._drawing.svg import svg
@@ -264,7 +271,7 @@ def _drawn(state, facts):
     return {"topology": {**found, "mermaid": mermaid("topology", found), "svg": svg("topology", found)}}
 
 
-def results(_spec, found):
+def results(_spec: ListSpec, found: tuple[Listing, dict[str, Any]]) -> dict[str, Any]:
     listing, drawn = found
     return {
         "exists": not listing.missing and bool(listing.networks),
@@ -276,7 +283,7 @@ def results(_spec, found):
     }
 
 
-def main():
+def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "name": {"type": "list", "elements": "str"},

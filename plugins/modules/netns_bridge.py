@@ -215,6 +215,8 @@ containers:
         namespace: /run/netns/web
 """
 
+from typing import TYPE_CHECKING, Any
+
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.bridgework.network.plugins.module_utils import _inspect
@@ -226,6 +228,10 @@ from ansible_collections.bridgework.network.plugins.module_utils._ansible import
     run,
 )
 from ansible_collections.bridgework.network.plugins.module_utils._intent.containers import BridgeSpec, apply_bridge
+
+if TYPE_CHECKING:
+    from ansible_collections.bridgework.network.plugins.module_utils._converge import Result
+    from ansible_collections.bridgework.network.plugins.module_utils._intent import Item
 
 CONTAINERS = {
     "type": "list",
@@ -246,7 +252,7 @@ CONTAINERS = {
 }
 
 
-def results(spec, result):
+def results(spec: BridgeSpec, result: Result[list[Item]]) -> dict[str, Any]:
     listed = [item for item in result.outcome if item.kind == "container"]
     network = next((each.name for each in result.after.networks.values() if each.device == spec.device), None)
     return {
@@ -255,7 +261,7 @@ def results(spec, result):
     }
 
 
-def main():
+def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "name": {"type": "str", "default": "bw0"},

@@ -102,13 +102,18 @@ kept:
       sample: it is in use by container "web"
 """
 
+from typing import TYPE_CHECKING, Any
+
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.bridgework.network.plugins.module_utils._ansible import FIREWALL_BACKEND, run
-from ansible_collections.bridgework.network.plugins.module_utils._intent.prune import PruneSpec, apply_prune
+from ansible_collections.bridgework.network.plugins.module_utils._intent.prune import Pruned, PruneSpec, apply_prune
+
+if TYPE_CHECKING:
+    from ansible_collections.bridgework.network.plugins.module_utils._converge import Result
 
 
-def results(spec, result):
+def results(spec: PruneSpec, result: Result[Pruned]) -> dict[str, Any]:
     pruned = result.outcome
     return {
         "networks": [item.name for item in pruned.items if item.kind == "network"],
@@ -117,7 +122,7 @@ def results(spec, result):
     }
 
 
-def main():
+def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "networks": {"type": "bool", "default": True},

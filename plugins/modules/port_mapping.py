@@ -242,6 +242,8 @@ mappings:
             HostPort: "8000"
 """
 
+from typing import TYPE_CHECKING, Any
+
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.bridgework.network.plugins.module_utils import _inspect
@@ -252,6 +254,10 @@ from ansible_collections.bridgework.network.plugins.module_utils._ansible import
     run,
 )
 from ansible_collections.bridgework.network.plugins.module_utils._intent.ports import MappingSpec, apply_mappings
+
+if TYPE_CHECKING:
+    from ansible_collections.bridgework.network.plugins.module_utils._converge import Result
+    from ansible_collections.bridgework.network.plugins.module_utils._intent import Item
 
 MAPPING = {
     "published_ports": {"type": "list", "elements": "str", "aliases": ["ports"]},
@@ -264,18 +270,18 @@ MAPPING = {
 }
 
 
-def read(params):
+def read(params: dict[str, Any]) -> list[MappingSpec]:
     if params["mappings"] is None:  # also where it is given as null
         return [MappingSpec.from_params(params)]
     return [MappingSpec.from_params(each) for each in params["mappings"]]
 
 
-def results(specs, result):
+def results(specs: list[MappingSpec], result: Result[list[Item]]) -> dict[str, Any]:
     mappings = item_results(result.outcome, result, "ports", _inspect.ports)
     return {"ports": mappings[0]["ports"] if mappings else {}, "mappings": mappings}
 
 
-def main():
+def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "container": {"type": "str"},
