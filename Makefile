@@ -40,9 +40,10 @@ test: setup ## lint, unit, kernel, integration, molecule, guides, docs-lint and 
 	@scripts/setup docs guides
 	@scripts/parts kernel -- integration guides demo -- lint unit molecule docs-lint
 
-lint: setup-dev ## style, Ansible's rules, changelog, licences, Python 3.9 in plugins/
+lint: setup-dev ## style, types, Ansible's rules, changelog, licences, Python 3.9 in plugins/
 	@ruff check
 	@ruff format --check
+	@mypy
 	@ansible-lint
 	@antsibull-changelog lint
 	@reuse lint --quiet || reuse lint
