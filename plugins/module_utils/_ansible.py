@@ -8,15 +8,19 @@ import gc
 import importlib.util
 import os
 import re
-from typing import Any, Callable, TypeVar
+from typing import TYPE_CHECKING, Any, Callable
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
-from ._converge import Intent, Outcome, Result, converge, look
+from ._converge import Intent, Result, converge, look
 from ._errors import BridgeworkError, quoted
 from ._intent import Item
 
-Spec = TypeVar("Spec")
+if TYPE_CHECKING:
+    from typing import TypeVar
+
+    Spec = TypeVar("Spec")
+    Outcome = TypeVar("Outcome")
 
 LIBRARIES = {"pyroute2": (0, 7, 2), "netaddr": (0, 8)}  # and the lowest version that will do
 INSTALLED = re.compile(r"[^-]+-([0-9][^-]*)(?:-py[0-9.]+)?\.(?:dist|egg)-info")

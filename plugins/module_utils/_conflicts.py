@@ -10,15 +10,20 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import TYPE_CHECKING
 
-from ._hostconfig import HOST, Address, HostConfig, Link, Namespace, Route
+from ._hostconfig import HOST, HostConfig, Link, Namespace, Route
 from ._model import is_reference
 from ._settings import link_in
 
-Key = TypeVar("Key")
-Value = TypeVar("Value")
-OnLink = TypeVar("OnLink", Address, Route)
+if TYPE_CHECKING:
+    from typing import TypeVar
+
+    from ._hostconfig import Address
+
+    Key = TypeVar("Key")
+    Value = TypeVar("Value")
+    OnLink = TypeVar("OnLink", Address, Route)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from ._conflicts import is_replaced
 from ._hostconfig import (
@@ -33,6 +33,9 @@ from ._model import is_reference
 from ._settings import COPIED, IPV6_MTU, is_rewritten_by, rank
 
 CREATE, UPDATE, DELETE = "create", "update", "delete"
+
+if TYPE_CHECKING:
+    LinkKey = tuple[str, str]  # a namespace, and a link in it
 
 Thing = TypeVar("Thing", bound=Held, covariant=True)
 
@@ -169,7 +172,7 @@ def _namespaces(wanted: HostConfig, present: HostConfig) -> tuple[list[Step[Name
 
 def _links(
     wanted: HostConfig, present: HostConfig
-) -> tuple[set[tuple[str, str]], list[Step[Link]], list[Step[Link]], list[Step[Link]]]:
+) -> tuple[set[LinkKey], list[Step[Link]], list[Step[Link]], list[Step[Link]]]:
     """Keys of the links that go, the steps that remove, create and update."""
     to_create = {key for key, link in wanted.links.items() if _must_be_made(link, wanted, present)}
     gone = {key for key, link in present.links.items() if link.owned and (key not in wanted.links or key in to_create)}
@@ -207,9 +210,9 @@ def _must_be_made(link: Link, wanted: HostConfig, present: HostConfig) -> bool:
     )
 
 
-def _one_end_each(keys: Iterable[tuple[str, str]], where: HostConfig) -> list[tuple[str, str]]:
+def _one_end_each(keys: Iterable[LinkKey], where: HostConfig) -> list[LinkKey]:
     """Of a pair the host's end, or the only one that is there: the other end shares its fate."""
-    chosen: dict[tuple[str, str], None] = {}
+    chosen: dict[LinkKey, None] = {}
     for key in sorted(keys, key=lambda one: (one[0] != HOST, one)):
         if key in where.links and where.links[key].peer not in chosen:
             chosen[key] = None
@@ -229,7 +232,7 @@ def _visible(wanted: Link, present: Link) -> Link:
     )
 
 
-def _without_ipv6(wanted: HostConfig, sysctls: Iterable[Step[Sysctl]]) -> set[tuple[str, str]]:
+def _without_ipv6(wanted: HostConfig, sysctls: Iterable[Step[Sysctl]]) -> set[LinkKey]:
     """The links that lose their IPv6 addresses and routes before these are looked at one by one."""
     off = {
         link_of(step.thing) for step in sysctls if step.thing.path.endswith("/disable_ipv6") and step.thing.value == "1"
@@ -238,11 +241,7 @@ def _without_ipv6(wanted: HostConfig, sysctls: Iterable[Step[Sysctl]]) -> set[tu
 
 
 def _addresses(
-    wanted: HostConfig,
-    present: HostConfig,
-    fresh: set[tuple[str, str]],
-    gone: set[tuple[str, str]],
-    dark: set[tuple[str, str]],
+    wanted: HostConfig, present: HostConfig, fresh: set[LinkKey], gone: set[LinkKey], dark: set[LinkKey]
 ) -> list[Step[Address]]:
     lost = fresh | gone
     there = {
@@ -257,11 +256,7 @@ def _addresses(
 
 
 def _routes(
-    wanted: HostConfig,
-    present: HostConfig,
-    fresh: set[tuple[str, str]],
-    gone: set[tuple[str, str]],
-    dark: set[tuple[str, str]],
+    wanted: HostConfig, present: HostConfig, fresh: set[LinkKey], gone: set[LinkKey], dark: set[LinkKey]
 ) -> list[Step[Route]]:
     # A link that is or goes down loses its routes, as does one that loses its last IPv4 address: fib_disable_ip().
     down = {key for config in (present, wanted) for key, link in config.links.items() if not link.up}
@@ -277,7 +272,7 @@ def _routes(
     return [*(Step(DELETE, before=each) for each in doomed), *(Step(CREATE, after=each) for each in missing)]
 
 
-def _with_ipv4(addresses: Iterable[Address]) -> set[tuple[str, str]]:
+def _with_ipv4(addresses: Iterable[Address]) -> set[LinkKey]:
     """The links that have one of the addresses, in IPv4."""
     return {(each.namespace, each.link) for each in addresses if ":" not in each.address}
 
@@ -287,11 +282,7 @@ def _place(each: Address | Route) -> tuple[str, ...]:
 
 
 def _sysctls(
-    wanted: HostConfig,
-    present: HostConfig,
-    fresh: set[tuple[str, str]],
-    gone: set[tuple[str, str]],
-    reborn: set[str],
+    wanted: HostConfig, present: HostConfig, fresh: set[LinkKey], gone: set[LinkKey], reborn: set[str]
 ) -> list[Step[Sysctl]]:
     steps = []
     for key, sysctl in wanted.sysctls.items():
