@@ -15,9 +15,10 @@ import pytest
 from kernel.support import Managed, same
 
 ROOT = Path(__file__).resolve().parents[2]
-PLAY = [{"hosts": "localhost", "gather_facts": False, "roles": ["bridgework.network.custom_network"]}]
+ROLE = {"ansible.builtin.include_role": {"name": "bridgework.network.custom_network"}}
 FRONT = {
     "name": "front",
+    "labels": {"app": "shop"},
     "ipam_config": [{"subnet": "192.168.10.0/24"}],
     "connected": ["web", "old"],
     "endpoints": [{"container": "guest"}],
@@ -30,19 +31,46 @@ MAPPINGS = [
 ]
 
 
+def call(networks: list[Any], mappings: list[Any], **more: Any) -> dict[str, Any]:
+    """A task that calls the role."""
+    values = {"networks": networks, "mappings": mappings, **more}
+    return {**ROLE, "vars": {f"custom_network_{key}": value for key, value in values.items()}}
+
+
 class Role:
     """The role on a host, by ansible-playbook."""
 
     def __init__(self, managed: Managed, directory: Path) -> None:
         self._managed = managed
         self._directory = directory
-        (directory / "play.yml").write_text(json.dumps(PLAY))
 
     def run(self, networks: list[Any], mappings: list[Any], *words: str, fails: bool = False, **more: Any) -> list[Any]:
         """(task, whether it changed something, its diff) of the modules' tasks; of one that fails its message."""
-        values = {"networks": networks, "mappings": mappings, **more}
-        variables = {f"custom_network_{key}": value for key, value in values.items()}
-        (self._directory / "vars.json").write_text(json.dumps(variables))
+        lines = self._play([call(networks, mappings, **more)], *words, fails=fails)
+        if fails:
+            (failed,) = (line for line in lines if line["failed"])
+            return [failed["msg"], *(each.get("error") for each in failed.get("networks", ()))]
+        return [(line["task"], line.get("changed"), line["diff"]) for line in lines if "actions" in line]
+
+    def together(self, *calls: dict[str, Any]) -> None:
+        """Calls of the role in one play."""
+        self._play(list(calls))
+
+    def refused(self, *calls: dict[str, Any]) -> list[str]:
+        """Why each of them is refused, in check mode and without it, by which nothing is changed."""
+        tasks = [{"block": [each], "rescue": [{"ansible.builtin.meta": "noop"}]} for each in calls]
+        before = self._managed.snapshot()
+        predicted, messages = (
+            [line["msg"] for line in self._play(tasks, *words) if line["failed"]] for words in (["--check"], [])
+        )
+        same(before, self._managed.snapshot(), "what was refused changed the host")
+        assert predicted == messages
+        return messages
+
+    def _play(self, tasks: list[Any], *words: str, fails: bool = False) -> list[dict[str, Any]]:
+        """The results of all tasks."""
+        play = {"hosts": "localhost", "gather_facts": False, "tasks": tasks}
+        (self._directory / "play.yml").write_text(json.dumps([play]))
         record = self._directory / "record"
         record.write_text("")
         settings = {
@@ -57,14 +85,10 @@ class Role:
             "LC_ALL": "C.UTF-8",
         }
         program = [str(Path(sys.executable).with_name("ansible-playbook")), str(self._directory / "play.yml"), "--diff"]
-        extra = ["-e", f"@{self._directory / 'vars.json'}", *words]
-        done = self._managed.host.run(*program, *extra, check=False, timeout=120, env=settings)
+        done = self._managed.host.run(*program, *words, check=False, timeout=120, env=settings)
         lines = [json.loads(line) for line in record.read_text().splitlines()]
         assert (done.returncode != 0) == fails, done.stdout + done.stderr + record.read_text()
-        if fails:
-            (failed,) = (line for line in lines if line["failed"])
-            return [failed["msg"], *(each.get("error") for each in failed.get("networks", ()))]
-        return [(line["task"], line.get("changed"), line["diff"]) for line in lines if "actions" in line]
+        return lines
 
     def exactly(self, *arguments: Any, **more: Any) -> set[str]:
         """The role runs as check mode says that it will, and then finds nothing to do; returns which tasks changed."""
@@ -107,7 +131,7 @@ def test_what_is_no_longer_listed_goes_where_that_is_asked_for(managed: Managed,
         {"container": "new", "published_ports": ["8002:80"]},
     ]
     assert there(managed) == before
-    assert role.exactly([front], mappings, exclusive=True) == {
+    assert role.exactly([front], mappings, exclusive="true") == {  # as -e custom_network_exclusive=true gives it
         "Make the networks and connect their containers",
         "Publish ports of the containers",
         "Remove containers that are no longer listed",
@@ -127,3 +151,31 @@ def test_all_that_the_role_made_goes_and_nothing_else(managed: Managed, role: Ro
     managed.run("container_network", name="back", endpoints=leaving, framed=False)
     assert len(role.exactly([FRONT], MAPPINGS, state="absent", exclusive=True)) == 3
     assert there(managed) == ({"theirs": ["guest", "stranger"]}, {"guest": [], "stranger": []})
+
+
+def test_one_call_knows_nothing_of_another_in_the_same_play(managed: Managed, role: Role) -> None:
+    """What the first looks for, as it takes away, is not what the second one leaves alone."""
+    further = {"name": "front", "endpoints": [{"container": "new"}]}
+    role.together(call([FRONT, BACK], MAPPINGS, exclusive=True), call([further], []))
+    assert there(managed)[0] == {
+        "front": ["guest", "new", "old", "web"],
+        "back": ["db", "web"],
+        "theirs": ["guest", "stranger"],
+    }
+
+
+def test_ports_that_will_have_no_network_are_refused_before_anything_is_made(role: Role) -> None:
+    def published(container: str, network: str | None = None) -> list[Any]:
+        return [{"container": container, "published_ports": ["8010:80"], "network": network}]
+
+    assert role.refused(
+        call([FRONT, {"name": "third"}], published("wbe")),
+        call([FRONT], published("web", "back"), exclusive=True),
+        call([FRONT, {**BACK, "connected": ["db"]}], published("web", "back")),
+    ) == [
+        'custom_network_mappings: container "wbe" is in none of custom_network_networks; connect it there, or publish its '
+        "ports with the module port_mapping",
+        'custom_network_mappings: network "back" of container "web" goes, as it is no longer listed; list it in '
+        "custom_network_networks, or leave it out here",
+        'custom_network_mappings: network "back" does not list container "web"; connect it there, or name another network',
+    ]
