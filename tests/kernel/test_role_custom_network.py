@@ -5,17 +5,15 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from kernel import roles
+from kernel.roles import Roles, Task
 from kernel.support import Managed, same
 
-ROOT = Path(__file__).resolve().parents[2]
-ROLE = {"ansible.builtin.include_role": {"name": "bridgework.network.custom_network"}}
 FRONT = {
     "name": "front",
     "labels": {"app": "shop"},
@@ -31,70 +29,26 @@ MAPPINGS = [
 ]
 
 
-def call(networks: list[Any], mappings: list[Any], **more: Any) -> dict[str, Any]:
-    """A task that calls the role."""
-    values = {"networks": networks, "mappings": mappings, **more}
-    return {**ROLE, "vars": {f"custom_network_{key}": value for key, value in values.items()}}
+def call(networks: list[Any], mappings: list[Any], **more: Any) -> Task:
+    return roles.call("custom_network", networks=networks, mappings=mappings, **more)
 
 
-class Role:
-    """The role on a host, by ansible-playbook."""
-
-    def __init__(self, managed: Managed, directory: Path) -> None:
-        self._managed = managed
-        self._directory = directory
+class Role(Roles):
+    """The role on a host."""
 
     def run(self, networks: list[Any], mappings: list[Any], *words: str, fails: bool = False, **more: Any) -> list[Any]:
         """(task, whether it changed something, its diff) of the modules' tasks; of one that fails its message."""
-        lines = self._play([call(networks, mappings, **more)], *words, fails=fails)
+        lines = self.play([call(networks, mappings, **more)], *words, fails=fails)
         if fails:
             (failed,) = (line for line in lines if line["failed"])
             return [failed["msg"], *(each.get("error") for each in failed.get("networks", ()))]
         return [(line["task"], line.get("changed"), line["diff"]) for line in lines if "actions" in line]
 
-    def together(self, *calls: dict[str, Any]) -> None:
-        """Calls of the role in one play."""
-        self._play(list(calls))
-
-    def refused(self, *calls: dict[str, Any]) -> list[str]:
-        """Why each of them is refused, in check mode and without it, by which nothing is changed."""
-        tasks = [{"block": [each], "rescue": [{"ansible.builtin.meta": "noop"}]} for each in calls]
-        before = self._managed.snapshot()
-        predicted, messages = (
-            [line["msg"] for line in self._play(tasks, *words) if line["failed"]] for words in (["--check"], [])
-        )
-        same(before, self._managed.snapshot(), "what was refused changed the host")
-        assert predicted == messages
-        return messages
-
-    def _play(self, tasks: list[Any], *words: str, fails: bool = False) -> list[dict[str, Any]]:
-        """The results of all tasks."""
-        play = {"hosts": "localhost", "gather_facts": False, "tasks": tasks}
-        (self._directory / "play.yml").write_text(json.dumps([play]))
-        record = self._directory / "record"
-        record.write_text("")
-        settings = {
-            "RECORD": str(record),
-            "ANSIBLE_STDOUT_CALLBACK": "record",
-            "ANSIBLE_CALLBACK_PLUGINS": str(ROOT / "tests" / "compare" / "callback"),
-            "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".cache" / "collections"),
-            "ANSIBLE_HOME": str(self._directory),
-            "ANSIBLE_LOCALHOST_WARNING": "false",
-            "ANSIBLE_INVENTORY_UNPARSED_WARNING": "false",
-            "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
-            "LC_ALL": "C.UTF-8",
-        }
-        program = [str(Path(sys.executable).with_name("ansible-playbook")), str(self._directory / "play.yml"), "--diff"]
-        done = self._managed.host.run(*program, *words, check=False, timeout=120, env=settings)
-        lines = [json.loads(line) for line in record.read_text().splitlines()]
-        assert (done.returncode != 0) == fails, done.stdout + done.stderr + record.read_text()
-        return lines
-
     def exactly(self, *arguments: Any, **more: Any) -> set[str]:
         """The role runs as check mode says that it will, and then finds nothing to do; returns which tasks changed."""
-        before = self._managed.snapshot()
+        before = self.managed.snapshot()
         predicted = self.run(*arguments, "--check", **more)
-        same(before, self._managed.snapshot(), "check mode changed the host")
+        same(before, self.managed.snapshot(), "check mode changed the host")
         done = self.run(*arguments, **more)
         changed = {task.split(" : ")[-1] for task, is_changed, _diff in done if is_changed}
         assert [each[:2] for each in predicted] == [each[:2] for each in done]
@@ -156,7 +110,7 @@ def test_all_that_the_role_made_goes_and_nothing_else(managed: Managed, role: Ro
 def test_one_call_knows_nothing_of_another_in_the_same_play(managed: Managed, role: Role) -> None:
     """What the first looks for, as it takes away, is not what the second one leaves alone."""
     further = {"name": "front", "endpoints": [{"container": "new"}]}
-    role.together(call([FRONT, BACK], MAPPINGS, exclusive=True), call([further], []))
+    role.play([call([FRONT, BACK], MAPPINGS, exclusive=True), call([further], [])])
     assert there(managed)[0] == {
         "front": ["guest", "new", "old", "web"],
         "back": ["db", "web"],
@@ -173,9 +127,10 @@ def test_ports_that_will_have_no_network_are_refused_before_anything_is_made(rol
         call([FRONT], published("web", "back"), exclusive=True),
         call([FRONT, {**BACK, "connected": ["db"]}], published("web", "back")),
     ) == [
-        'custom_network_mappings: container "wbe" is in none of custom_network_networks; connect it there, or publish its '
-        "ports with the module port_mapping",
+        'custom_network_mappings: container "wbe" is in none of custom_network_networks; connect it there, or publish '
+        "its ports with the module port_mapping",
         'custom_network_mappings: network "back" of container "web" goes, as it is no longer listed; list it in '
         "custom_network_networks, or leave it out here",
-        'custom_network_mappings: network "back" does not list container "web"; connect it there, or name another network',
+        'custom_network_mappings: network "back" does not list container "web"; connect it there, or name another '
+        "network",
     ]
