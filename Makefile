@@ -5,7 +5,7 @@ PYTHON ?= python3
 SCENARIO ?=
 STEP ?= test
 EXAMPLES ?= 300
-PARSERS := $(addprefix tests/unit/,test_portspec.py test_intent_ports.py test_reserved.py test_flows.py \
+PARSERS := $(addprefix tests/unit/plugins/module_utils/,test_portspec.py test_intent_ports.py test_reserved.py test_flows.py \
 	test_iptables.py test_port_tree.py test_nftables.py)
 QUICK ?=
 TEST ?=
@@ -47,7 +47,7 @@ lint: setup-dev ## style, types, Ansible's rules, changelog, licences, Python 3.
 	@ansible-lint
 	@antsibull-changelog lint
 	@reuse lint --quiet || reuse lint
-	@vermin --quiet --no-tips --target=3.9- --violations plugins
+	@vermin --quiet --no-tips --target=3.9- --violations plugins tests/unit/plugins
 
 sanity: setup-sanity ## ansible-test sanity, with nothing ignored; TEST=pylint for one of its tests
 	@scripts/ansible-test sanity $(if $(TEST),--test $(TEST))

@@ -13,11 +13,11 @@ import pytest
 from ansible.errors import AnsibleFilterError
 from hypothesis import given
 from hypothesis import strategies as st
-from unit.support import Declaration
 
 from ansible_collections.bridgework.network.plugins.filter.mermaid import mermaid
 from ansible_collections.bridgework.network.plugins.filter.svg import svg
 from ansible_collections.bridgework.network.plugins.module_utils._topology import topology
+from ansible_collections.bridgework.network.tests.unit.plugins.module_utils.support import Declaration
 
 SVG = "{http://www.w3.org/2000/svg}"
 NASTY = "<&\"'>]]>`;#|{}()[]\n\x07\u202e end %% subgraph é"

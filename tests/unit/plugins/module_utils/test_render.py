@@ -10,8 +10,6 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from unit.simulated_host import SimulatedHost
-from unit.support import Declaration, FakeFacts
 
 from ansible_collections.bridgework.network.plugins.module_utils._errors import BridgeworkError
 from ansible_collections.bridgework.network.plugins.module_utils._facts import Interface
@@ -28,6 +26,8 @@ from ansible_collections.bridgework.network.plugins.module_utils._hostconfig imp
 from ansible_collections.bridgework.network.plugins.module_utils._ledger import Ledger, SavedSysctl
 from ansible_collections.bridgework.network.plugins.module_utils._plan import make_plan
 from ansible_collections.bridgework.network.plugins.module_utils._render import render
+from ansible_collections.bridgework.network.tests.unit.plugins.module_utils.simulated_host import SimulatedHost
+from ansible_collections.bridgework.network.tests.unit.plugins.module_utils.support import Declaration, FakeFacts
 
 NAME = "com.docker.network.bridge.name"
 MTU = "com.docker.network.driver.mtu"

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -113,7 +113,7 @@ class FakeFacts:
         return ()
 
     def to_utc(self, local: datetime) -> datetime:
-        return (local - timedelta(hours=2)).replace(tzinfo=UTC)
+        return (local - timedelta(hours=2)).replace(tzinfo=timezone.utc)
 
     def processes_in(self, container: str) -> list[str]:
         return self.processes.get(container, [])

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from unit.support import Declaration
 
 from ansible_collections.bridgework.network.plugins.module_utils._firewall import Firewall
 from ansible_collections.bridgework.network.plugins.module_utils._hostconfig import (
@@ -23,6 +22,7 @@ from ansible_collections.bridgework.network.plugins.module_utils._plan import Pl
 from ansible_collections.bridgework.network.plugins.module_utils._render import render
 from ansible_collections.bridgework.network.plugins.module_utils._report import actions, diff, touched
 from ansible_collections.bridgework.network.plugins.module_utils._state import State
+from ansible_collections.bridgework.network.tests.unit.plugins.module_utils.support import Declaration
 
 BRIDGE = "br-blue"
 PORTS = "ip nat BRIDGEWORK-PORTS"

@@ -8,7 +8,6 @@ import netaddr
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from unit.support import is_one_plain_line, refused
 
 from ansible_collections.bridgework.network.plugins.module_utils._errors import InvalidInput
 from ansible_collections.bridgework.network.plugins.module_utils._portspec import (
@@ -17,6 +16,7 @@ from ansible_collections.bridgework.network.plugins.module_utils._portspec impor
     parse_exposed,
     parse_published,
 )
+from ansible_collections.bridgework.network.tests.unit.plugins.module_utils.support import is_one_plain_line, refused
 
 SUBJECT = 'port mapping of "web"'
 

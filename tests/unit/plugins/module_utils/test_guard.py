@@ -5,13 +5,13 @@
 from __future__ import annotations
 
 import pytest
-from unit.support import Declaration
 
 from ansible_collections.bridgework.network.plugins.module_utils._firewall import guard, nft
 from ansible_collections.bridgework.network.plugins.module_utils._firewall.guard import TABLE, Guard
 from ansible_collections.bridgework.network.plugins.module_utils._firewall.ruleset import Identity
 from ansible_collections.bridgework.network.plugins.module_utils._ipam import bridge_mac, link_local_address
 from ansible_collections.bridgework.network.plugins.module_utils._render.firewall import render_identities
+from ansible_collections.bridgework.network.tests.unit.plugins.module_utils.support import Declaration
 
 GATEWAY = Identity(macs=("02:00:00:00:00:01",), addresses=("10.0.0.1",))
 WEB = Identity(ports=(("veth1", "aa"),), macs=("02:00:00:00:00:02",), addresses=("10.0.0.2",))

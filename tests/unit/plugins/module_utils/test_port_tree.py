@@ -10,7 +10,6 @@ from collections.abc import Iterable
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from unit.simulated_iptables import Fate, Packet, Router, SimulatedIptables
 
 from ansible_collections.bridgework.network.plugins.module_utils._firewall.iptables import Iptables
 from ansible_collections.bridgework.network.plugins.module_utils._firewall.iptables_text import parse, transaction
@@ -19,6 +18,12 @@ from ansible_collections.bridgework.network.plugins.module_utils._firewall.rules
     NetworkRules,
     PortRule,
     Ruleset,
+)
+from ansible_collections.bridgework.network.tests.unit.plugins.module_utils.simulated_iptables import (
+    Fate,
+    Packet,
+    Router,
+    SimulatedIptables,
 )
 
 NETWORK = NetworkRules("br-front", ("10.1.0.0/16",))

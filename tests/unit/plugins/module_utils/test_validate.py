@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from unit.support import is_one_plain_line, refused
 
 from ansible_collections.bridgework.network.plugins.module_utils import _drivers, _options, _validate
 from ansible_collections.bridgework.network.plugins.module_utils._errors import InvalidInput, quoted
+from ansible_collections.bridgework.network.tests.unit.plugins.module_utils.support import is_one_plain_line, refused
 
 SUBJECT = 'container "web"'
 ALPHABET = "use letters, digits, '_', '.' and '-'"

@@ -10,13 +10,18 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from unit.support import Declaration, FakeFacts, is_one_plain_line, refused
 
 from ansible_collections.bridgework.network.plugins.module_utils import _inspect, _sources
 from ansible_collections.bridgework.network.plugins.module_utils._errors import InUse, InvalidInput
 from ansible_collections.bridgework.network.plugins.module_utils._facts import Listener
 from ansible_collections.bridgework.network.plugins.module_utils._intent import Item
 from ansible_collections.bridgework.network.plugins.module_utils._model import socket_text
+from ansible_collections.bridgework.network.tests.unit.plugins.module_utils.support import (
+    Declaration,
+    FakeFacts,
+    is_one_plain_line,
+    refused,
+)
 
 NOT_HAVING_IT = "choose another port, or leave it out"
 

@@ -8,11 +8,15 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from unit.support import Declaration, FakeFacts, refused
 
 from ansible_collections.bridgework.network.plugins.module_utils._errors import InUse, InvalidInput
 from ansible_collections.bridgework.network.plugins.module_utils._intent import Item
 from ansible_collections.bridgework.network.plugins.module_utils._model import IpamBlock
+from ansible_collections.bridgework.network.tests.unit.plugins.module_utils.support import (
+    Declaration,
+    FakeFacts,
+    refused,
+)
 
 MTU = "com.docker.network.driver.mtu"
 NAME = "com.docker.network.bridge.name"

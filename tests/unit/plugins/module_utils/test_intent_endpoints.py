@@ -7,9 +7,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from unit.support import Declaration, refused
 
 from ansible_collections.bridgework.network.plugins.module_utils import _ipam
+from ansible_collections.bridgework.network.tests.unit.plugins.module_utils.support import Declaration, refused
 
 NAMES = [f"c{number:04}" for number in range(1023)]
 

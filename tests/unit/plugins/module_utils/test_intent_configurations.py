@@ -7,9 +7,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from unit.support import Declaration
 
 from ansible_collections.bridgework.network.plugins.module_utils._errors import BridgeworkError
+from ansible_collections.bridgework.network.tests.unit.plugins.module_utils.support import Declaration
 
 BLOCK = {"subnet": "10.0.0.0/24", "gateway": "10.0.0.2", "iprange": "10.0.0.128/25", "aux_addresses": {"a": "10.0.0.3"}}
 SIX = {"subnet": "fd00:10::/64"}

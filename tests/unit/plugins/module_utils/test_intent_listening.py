@@ -7,13 +7,17 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from unit.support import Declaration, FakeFacts, refused
 
 from ansible_collections.bridgework.network.plugins.module_utils._errors import InUse, InvalidInput
 from ansible_collections.bridgework.network.plugins.module_utils._facts import Listener
 from ansible_collections.bridgework.network.plugins.module_utils._intent.containers import ContainerSpec
 from ansible_collections.bridgework.network.plugins.module_utils._intent.listening import parse
 from ansible_collections.bridgework.network.plugins.module_utils._model import socket_text
+from ansible_collections.bridgework.network.tests.unit.plugins.module_utils.support import (
+    Declaration,
+    FakeFacts,
+    refused,
+)
 
 WITHDRAW = "choose another port, or withdraw that one first"
 STOP = "choose another port, or stop that process; set force where it is the container's own service"

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
-from unit.support import refused
 
 from ansible_collections.bridgework.network.plugins.module_utils import _ipam
 from ansible_collections.bridgework.network.plugins.module_utils._errors import InvalidInput
 from ansible_collections.bridgework.network.plugins.module_utils._model import IpamBlock
+from ansible_collections.bridgework.network.tests.unit.plugins.module_utils.support import refused
 
 SUBJECT = 'network "blue"'
 POOLS = [f"172.{second}.0.0/16" for second in range(17, 32)] + [f"192.168.{third}.0/20" for third in range(0, 256, 16)]

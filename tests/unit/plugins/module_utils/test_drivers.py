@@ -9,7 +9,6 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from unit.support import Declaration, FakeFacts, refused
 
 from ansible_collections.bridgework.network.plugins.module_utils._conflicts import (
     find_conflicts,
@@ -30,6 +29,11 @@ from ansible_collections.bridgework.network.plugins.module_utils._hostconfig imp
 from ansible_collections.bridgework.network.plugins.module_utils._ledger import Ledger
 from ansible_collections.bridgework.network.plugins.module_utils._plan import Plan, make_plan
 from ansible_collections.bridgework.network.plugins.module_utils._render import render
+from ansible_collections.bridgework.network.tests.unit.plugins.module_utils.support import (
+    Declaration,
+    FakeFacts,
+    refused,
+)
 
 ETH0 = Interface("", is_up=True, mtu=1500)
 SUBNET = "192.0.2.0/24"

@@ -9,8 +9,6 @@ from dataclasses import replace
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from unit.simulated_host import SimulatedHost
-from unit.test_plan import BRIDGE, CONTAINERS, INNER, OUTER, ROUTE, blue, configs, hosts
 
 from ansible_collections.bridgework.network.plugins.module_utils._conflicts import Conflict, find_conflicts, left_alone
 from ansible_collections.bridgework.network.plugins.module_utils._hostconfig import (
@@ -21,6 +19,17 @@ from ansible_collections.bridgework.network.plugins.module_utils._hostconfig imp
     Sysctl,
 )
 from ansible_collections.bridgework.network.plugins.module_utils._plan import UPDATE, Step, make_plan
+from ansible_collections.bridgework.network.tests.unit.plugins.module_utils.simulated_host import SimulatedHost
+from ansible_collections.bridgework.network.tests.unit.plugins.module_utils.test_plan import (
+    BRIDGE,
+    CONTAINERS,
+    INNER,
+    OUTER,
+    ROUTE,
+    blue,
+    configs,
+    hosts,
+)
 
 WEB = Namespace("web")
 SETTING = Sysctl("web", "net/ipv4/conf/tun0/forwarding", "1")

@@ -9,11 +9,15 @@ from itertools import permutations
 from typing import Any
 
 import pytest
-from unit.support import Declaration, FakeFacts, refused
 
 from ansible_collections.bridgework.network.plugins.module_utils._errors import BridgeworkError, InUse, InvalidInput
 from ansible_collections.bridgework.network.plugins.module_utils._intent import Item
 from ansible_collections.bridgework.network.plugins.module_utils._model import MODES, IpamBlock
+from ansible_collections.bridgework.network.tests.unit.plugins.module_utils.support import (
+    Declaration,
+    FakeFacts,
+    refused,
+)
 
 MTU = "com.docker.network.driver.mtu"
 NAME = "com.docker.network.bridge.name"

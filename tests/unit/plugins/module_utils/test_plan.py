@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from unit.simulated_host import Refused, SimulatedHost
 
 from ansible_collections.bridgework.network.plugins.module_utils._hostconfig import (
     HOST,
@@ -33,6 +32,7 @@ from ansible_collections.bridgework.network.plugins.module_utils._plan import (
     Step,
     make_plan,
 )
+from ansible_collections.bridgework.network.tests.unit.plugins.module_utils.simulated_host import Refused, SimulatedHost
 
 CONTAINERS = ("web", "db", "log")
 MACS = ("02:00:00:00:00:01", "02:00:00:00:00:02")

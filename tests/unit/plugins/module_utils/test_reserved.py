@@ -7,12 +7,12 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from unit.support import is_one_plain_line
 
 from ansible_collections.bridgework.network.plugins.module_utils import _reserved
 from ansible_collections.bridgework.network.plugins.module_utils._ledger import Ledger
 from ansible_collections.bridgework.network.plugins.module_utils._model import PortMapping
 from ansible_collections.bridgework.network.plugins.module_utils._state import Mappings, State
+from ansible_collections.bridgework.network.tests.unit.plugins.module_utils.support import is_one_plain_line
 
 PORTS = st.frozensets(st.integers(1, 30) | st.integers(1, 65535))
 

@@ -9,11 +9,16 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from unit.support import Declaration, FakeFacts, is_one_plain_line, refused
 
 from ansible_collections.bridgework.network.plugins.module_utils._errors import InvalidInput
 from ansible_collections.bridgework.network.plugins.module_utils._intent import Item
 from ansible_collections.bridgework.network.plugins.module_utils._intent.prune import Pruned
+from ansible_collections.bridgework.network.tests.unit.plugins.module_utils.support import (
+    Declaration,
+    FakeFacts,
+    is_one_plain_line,
+    refused,
+)
 
 
 @pytest.fixture

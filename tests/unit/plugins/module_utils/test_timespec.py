@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import datetime, timedelta, timezone
 from fractions import Fraction
 
 import pytest
@@ -17,7 +17,7 @@ from ansible_collections.bridgework.network.plugins.module_utils._timespec impor
     point_in_time,
 )
 
-NOW = datetime(2025, 6, 15, 12, 0, 0, tzinfo=UTC)
+NOW = datetime(2025, 6, 15, 12, 0, 0, tzinfo=timezone.utc)
 NOW_AS_TEXT = "2025-06-15T12:00:00.000000Z"
 # What Go's time.ParseDuration knows.
 UNITS = {
@@ -34,7 +34,7 @@ UNITS = {
 
 def two_hours_east(local: datetime) -> datetime:
     """A host's local time that is two hours ahead of UTC."""
-    return (local - timedelta(hours=2)).replace(tzinfo=UTC)
+    return (local - timedelta(hours=2)).replace(tzinfo=timezone.utc)
 
 
 def moment(text: str) -> datetime | None:
@@ -42,7 +42,7 @@ def moment(text: str) -> datetime | None:
 
 
 def utc(*parts: int) -> datetime:
-    return datetime(*parts, tzinfo=UTC)
+    return datetime(*parts, tzinfo=timezone.utc)
 
 
 # Durations.
@@ -269,5 +269,5 @@ def test_made_before(created: str, until: str, expected: bool) -> None:
 @given(st.datetimes(datetime(2000, 1, 1), datetime(2030, 1, 1)), st.integers(0, 10**9))
 def test_age_decides_where_until_is_a_duration(created: datetime, seconds: int) -> None:
     text = created.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-    older = NOW - created.replace(tzinfo=UTC) > timedelta(seconds=seconds)
+    older = NOW - created.replace(tzinfo=timezone.utc) > timedelta(seconds=seconds)
     assert is_before(text, f"{seconds}s", NOW_AS_TEXT, two_hours_east) is older

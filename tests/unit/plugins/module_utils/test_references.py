@@ -7,13 +7,17 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from unit.support import Declaration, is_one_plain_line, refused
 
 from ansible_collections.bridgework.network.plugins.module_utils import _references
 from ansible_collections.bridgework.network.plugins.module_utils._errors import InvalidInput
 from ansible_collections.bridgework.network.plugins.module_utils._intent import Item
 from ansible_collections.bridgework.network.plugins.module_utils._kernel.runtimes import environment
 from ansible_collections.bridgework.network.plugins.module_utils._model import is_reference
+from ansible_collections.bridgework.network.tests.unit.plugins.module_utils.support import (
+    Declaration,
+    is_one_plain_line,
+    refused,
+)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
-from unit.support import Declaration, is_one_plain_line, refused
 
 from ansible_collections.bridgework.network.plugins.module_utils._errors import InvalidInput
 from ansible_collections.bridgework.network.plugins.module_utils._listing import (
@@ -19,6 +18,11 @@ from ansible_collections.bridgework.network.plugins.module_utils._listing import
     Listing,
     ListSpec,
     list_networks,
+)
+from ansible_collections.bridgework.network.tests.unit.plugins.module_utils.support import (
+    Declaration,
+    is_one_plain_line,
+    refused,
 )
 
 PREDEFINED = ["bridge", "host", "none"]

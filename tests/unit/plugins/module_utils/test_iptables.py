@@ -7,7 +7,6 @@ from __future__ import annotations
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from unit.simulated_iptables import Chain, Fate, Packet, Router, SimulatedIptables, canonical, words, written
 
 from ansible_collections.bridgework.network.plugins.module_utils._firewall.iptables import Iptables
 from ansible_collections.bridgework.network.plugins.module_utils._firewall.iptables_text import (
@@ -25,6 +24,16 @@ from ansible_collections.bridgework.network.plugins.module_utils._firewall.rules
     Ruleset,
 )
 from ansible_collections.bridgework.network.plugins.module_utils._hostconfig import FirewallLines
+from ansible_collections.bridgework.network.tests.unit.plugins.module_utils.simulated_iptables import (
+    Chain,
+    Fate,
+    Packet,
+    Router,
+    SimulatedIptables,
+    canonical,
+    words,
+    written,
+)
 
 HOST, LAN_PEER, REMOTE = "192.0.2.10", "192.0.2.20", "198.51.100.7"
 WEB, DB, VAULT, BATCH = "10.1.0.2", "10.1.0.3", "10.2.0.2", "10.3.0.2"
