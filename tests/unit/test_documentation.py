@@ -21,6 +21,8 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 ROOT = Path(__file__).resolve().parents[2]
 COLLECTION = "bridgework.network"
+# ansible-test runs a copy, which is elsewhere.
+COLLECTIONS = os.environ.get("ANSIBLE_COLLECTIONS_PATH") or str(ROOT / ".cache/collections")
 MODULES = sorted(path.stem for path in (ROOT / "plugins/modules").glob("[!_]*.py"))
 # What documentation and specification both say of an option, and what leaving it out means.
 DEFAULTS = {"type": "str", "elements": None, "required": False, "default": None, "choices": None}
@@ -66,10 +68,10 @@ def documentation() -> dict[str, dict[str, Any]]:
 
 
 def ansible_doc(*options: str) -> str:
-    words = ["-m", "ansible", "doc", "--type", "module", *options, *(f"{COLLECTION}.{name}" for name in MODULES)]
+    words = ["-m", "ansible.cli.doc", "--type", "module", *options, *(f"{COLLECTION}.{name}" for name in MODULES)]
     environment = {
         **os.environ,
-        "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".cache/collections"),
+        "ANSIBLE_COLLECTIONS_PATH": COLLECTIONS,
         "ANSIBLE_NOCOLOR": "true",
         "LC_ALL": "C.UTF-8",
     }

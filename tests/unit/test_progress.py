@@ -96,7 +96,9 @@ def test_unchanged_runs_do_not_import_it() -> None:
         "import sys; from ansible_collections.bridgework.network.plugins.module_utils import _ansible, _listing;"
         "sys.exit(any(name.endswith('._progress') for name in sys.modules))"
     )
-    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+    collections = Path(callback.__file__).parents[5]
+    environment = {**os.environ, "PYTHONPATH": f"{collections}:{os.environ.get('PYTHONPATH', '')}"}
+    assert subprocess.run([sys.executable, "-c", program], check=False, env=environment).returncode == 0
 
 
 # The callback's side
