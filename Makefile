@@ -9,6 +9,7 @@ PARSERS := $(addprefix tests/unit/plugins/module_utils/,test_portspec.py test_in
 	test_iptables.py test_port_tree.py test_nftables.py)
 QUICK ?=
 TEST ?=
+VERSION ?=
 
 export PYTHON
 export PATH := $(CURDIR)/.venv/bin:$(PATH):/usr/sbin:/sbin
@@ -26,10 +27,10 @@ export MOLECULE_COMMAND_BORDERS := false
 export REUSE_ENCODING_MODULE := charset_normalizer
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint sanity unit kernel fuzz matrix compare bench vm machines integration molecule docs docs-lint galaxy guides clean setup setup-sanity setup-demo setup-dev
+.PHONY: help demo test lint sanity units ansible-test unit kernel fuzz matrix compare bench vm machines integration molecule docs docs-lint galaxy guides clean setup setup-sanity setup-demo setup-dev
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## /  make \1 \t/p' $(MAKEFILE_LIST) | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1 \t/p' $(MAKEFILE_LIST) | expand -t 21
 
 demo: setup-demo ## build the collection, and show it at work on a throwaway host (root)
 	@scripts/artefact
@@ -51,6 +52,12 @@ lint: setup-dev ## style, types, Ansible's rules, changelog, licences, Python 3.
 
 sanity: setup-sanity ## ansible-test sanity, with nothing ignored; TEST=pylint for one of its tests
 	@scripts/ansible-test sanity $(if $(TEST),--test $(TEST))
+
+units: setup-sanity ## ansible-test units, by every Python that this machine has; VERSION=3.9 for one of them
+	@scripts/ansible-test units --venv --requirements $(if $(VERSION),--python $(VERSION))
+
+ansible-test: setup sanity units ## ansible-test: sanity, units, and integration on throwaway hosts (root)
+	@scripts/ansible-test integration
 
 unit: setup-dev ## what needs neither root nor a network
 	@pytest -q tests/unit
