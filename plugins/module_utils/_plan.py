@@ -37,11 +37,11 @@ CREATE, UPDATE, DELETE = "create", "update", "delete"
 if TYPE_CHECKING:
     LinkKey = tuple[str, str]  # a namespace, and a link in it
 
-Thing = TypeVar("Thing", bound=Held, covariant=True)
+Thing_co = TypeVar("Thing_co", bound=Held, covariant=True)
 
 
 @dataclass(frozen=True)
-class Step(Generic[Thing]):
+class Step(Generic[Thing_co]):
     """One thing to do: ``before`` is what the host holds, ``after`` what it shall hold; None stands for nothing.
 
     A pair of links is created in one step: the host's end in ``after``, the container's in ``peer``. The firewall is
@@ -49,12 +49,12 @@ class Step(Generic[Thing]):
     """
 
     verb: str
-    before: Thing | None = None
-    after: Thing | None = None
+    before: Thing_co | None = None
+    after: Thing_co | None = None
     peer: Link | None = None
 
     @property
-    def thing(self) -> Thing:
+    def thing(self) -> Thing_co:
         found = self.after if self.after is not None else self.before
         if found is None:
             raise AssertionError("a step of nothing")

@@ -175,12 +175,14 @@ from ansible_collections.bridgework.network.plugins.module_utils import (
 from ansible_collections.bridgework.network.plugins.module_utils._ansible import show
 
 if TYPE_CHECKING:
+    from typing import Optional
+
     from ansible_collections.bridgework.network.plugins.module_utils._converge import Intent
     from ansible_collections.bridgework.network.plugins.module_utils._facts import Facts
     from ansible_collections.bridgework.network.plugins.module_utils._state import State
 
-    Spec = tuple[list[str] | None, dict[str, tuple[str, ...]]]
-    Found = tuple[list[str], list[dict[str, Any] | None]]
+    Spec = tuple[Optional[list[str]], dict[str, tuple[str, ...]]]
+    Found = tuple[list[str], list[Optional[dict[str, Any]]]]
 
 
 def read(params: dict[str, Any]) -> Spec:

@@ -10,7 +10,7 @@ from typing import Callable
 
 from .._firewall import Firewall
 from .._hostconfig import Address, Link, Namespace, Route
-from .._plan import DELETE, UPDATE, FirewallSwap, Plan, Step, Thing
+from .._plan import DELETE, UPDATE, FirewallSwap, Plan, Step, Thing_co
 from .._progress import Progress
 from . import Kernel
 from .announce import announce
@@ -20,7 +20,7 @@ def apply(kernel: Kernel, plan: Plan, firewall: Firewall) -> None:
     """The host holds what the plan leads to."""
 
     def each(
-        carry_out: Callable[[Kernel, Step[Thing]], None], steps: Iterable[Step[Thing]]
+        carry_out: Callable[[Kernel, Step[Thing_co]], None], steps: Iterable[Step[Thing_co]]
     ) -> list[Callable[[], None]]:
         return [partial(carry_out, kernel, step) for step in steps]
 
