@@ -56,7 +56,7 @@ def _port(state: State, mapping: PortMapping) -> dict[str, Any]:
         "container_port": mapping.container_port,
         "host_ip": mapping.host_ip,
         "host_port": mapping.host_port,
-        "allowed_sources": _sources.shown(mapping.sources) if mapping.sources else [],
+        "allowed_sources": _sources.shown(mapping.sources) if mapping.sources else None,
     }
 
 

@@ -227,10 +227,12 @@ topology:
           type: int
           sample: 8000
         allowed_sources:
-          description: The subnets that alone may use it; everybody may where there are none.
+          description:
+            - The subnets that alone may use it. It is empty where only the host itself may, and null where everybody
+              may.
           type: list
           elements: str
-          sample: []
+          sample: [192.0.2.0/24]
     mermaid:
       description: All this as a Mermaid flowchart.
       type: str

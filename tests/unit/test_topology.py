@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from typing import Any
 from xml.etree import ElementTree
 
@@ -46,13 +47,21 @@ def container(
 
 def port(container: str, host_port: int, host_ip: str = "0.0.0.0", **more: Any) -> dict[str, Any]:
     place = {"host_ip": host_ip, "host_port": host_port, "container_port": 80, "protocol": "tcp"}
-    return {"container": container, "network": "a", "allowed_sources": [], **place, **more}
+    return {"container": container, "network": "a", "allowed_sources": None, **place, **more}
 
 
 def host(
     networks: list[Any], containers: list[Any], ports: list[Any] | None = None, name: str = "one"
 ) -> dict[str, Any]:
     return {"host": name, "networks": networks, "containers": containers, "ports": ports or []}
+
+
+def boxes(picture: str) -> Iterator[tuple[float, ElementTree.Element]]:
+    """Each text of a panel or a card, with the width of the box that it is in."""
+    for group in ElementTree.fromstring(picture).iter(f"{SVG}g"):
+        box = group.find(f"{SVG}rect")
+        if box is not None:
+            yield from ((float(box.attrib["width"]), text) for text in group.findall(f"{SVG}text"))
 
 
 def texts(picture: str) -> list[str]:
@@ -104,6 +113,22 @@ def test_topology_has_what_was_declared_and_is_plain() -> None:
     }
 
 
+def test_topology_tells_ports_for_everybody_from_those_for_nobody() -> None:
+    declared = Declaration()
+    declared.network("front", ipam_config=[{"subnet": "192.168.10.0/24"}, {"subnet": "fd00::/64"}], connected=["web"])
+    declared.publish("web", "8000:80")
+    declared.publish("web", "8001:80", allowed_sources=["192.0.2.0/24"])
+    found = {
+        (each["host_ip"], each["host_port"]): each["allowed_sources"] for each in topology(declared.state, "x")["ports"]
+    }
+    assert found == {
+        ("0.0.0.0", 8000): None,
+        ("::", 8000): None,
+        ("0.0.0.0", 8001): ["192.0.2.0/24"],
+        ("::", 8001): [],
+    }
+
+
 def test_topology_of_a_host_without_anything_is_empty() -> None:
     assert topology(Declaration().state, "example") == host([], [], name="example")
 
@@ -122,7 +147,7 @@ def test_svg_says_everything() -> None:
         assert text in said
     assert said.count("8000 → 80/tcp") == 1  # of both families
     assert "[2001:db8::1]:53 → 80/udp (some clients)" in said
-    assert "bridge, internal: no way out on bw0" in said
+    assert "bridge on bw0, internal: no way out" in said
     assert said.count("web") == 2  # in its first network, and in the other
     assert "also on a" in said
     assert "shares web" in said
@@ -158,16 +183,112 @@ def test_svg_is_light_and_dark() -> None:
     assert '<rect class="bw-ground" width="100%" height="100%"/>' in picture
 
 
-def test_long_names_and_addresses_stay_in_their_cards() -> None:
-    name = "n" * 128
+@pytest.mark.parametrize("letter", ["n", "W", "m", "M", "-", "9", "\u65e5"])
+def test_long_names_and_addresses_stay_in_their_boxes(letter: str) -> None:
+    name = letter * 128
     address = "2001:0db8:1234:5678:9abc:def0:1234:5678"
     endpoint = {"network": name, "interface": "eth0", "addresses": [address]}
-    picture = svg(host([network(name)], [container(name, networks=[endpoint])], [port(name, 65535, address)]))
+    sharing = container(f"b{name}", mode="container", target=name)
+    drawn = host(
+        [network(name, address), network("other")],
+        [container(name, networks=[endpoint]), sharing, container("c", name, "other")],
+        [port(name, 65535, address)],
+        name=name,
+    )
+    picture = svg(drawn)
     said = texts(picture)
     assert address in said
     assert f"[{address}]:65535" in said
-    assert max(len(text) for text in said[:-1]) < 60
     assert name in "".join(tips(picture))
+    for width, text in boxes(picture):
+        assert float(text.attrib["x"]) + drawn_width(text) <= width, text.text
+
+
+# Of DejaVu Sans Bold and DejaVu Sans Mono, which are the widest of the fonts that systems come with, in parts of the
+# size; the other letters here are as wide as a square.
+ADVANCES = {"n": 0.712, "b": 0.716, "W": 1.103, "m": 1.042, "M": 0.995, "-": 0.415, "9": 0.696, "\u2026": 1.0}
+SIZES = {"bw-host": 18, "bw-title": 15, "bw-name": 13}
+
+
+def drawn_width(text: ElementTree.Element) -> float:
+    size = next((size for name, size in SIZES.items() if name in text.attrib["class"]), None)
+    said = text.text or ""
+    if size is None:
+        return 11 * sum(0.602 if each < "\u3000" else 1.204 for each in said)
+    return size * sum(ADVANCES.get(each, 0.6 if each.isascii() else 1.0) for each in said)
+
+
+@pytest.mark.parametrize("name", ["net", "unused", "a-network-with-a-name", "i" * 30])
+def test_text_that_has_room_is_not_cut(name: str) -> None:
+    subnets = [{"subnet": f"192.168.{i}.0/24", "gateway": f"192.168.{i}.1"} for i in (1, 99, 100)]
+    picture = svg(host([network(name, subnets=subnets)], [container(name, name)], name=name))
+    assert not [text for text in texts(picture) if "\u2026" in text]
+
+
+@pytest.mark.parametrize("draw", [svg, mermaid])
+def test_who_may_use_a_port_is_said(draw: Any) -> None:
+    ports = [
+        *(port("web", 8000, ip) for ip in ("0.0.0.0", "::")),
+        *(
+            port("web", 8001, ip, allowed_sources=subnets)
+            for ip, subnets in (("0.0.0.0", ["192.0.2.0/24"]), ("::", []))
+        ),
+        *(port("web", 8003, ip, allowed_sources=[]) for ip in ("0.0.0.0", "::")),
+    ]
+    picture = draw(host([network("a")], [container("web", "a")], ports))
+    for text in ("8000 \u2192 80/tcp", "8001 \u2192 80/tcp (some clients)", "8003 \u2192 80/tcp (this host only)"):
+        assert re.search(rf"(>|<br/>){re.escape(text)}(<|\")", picture), text
+        assert picture.count(text.partition(" ")[0]) == (2 if draw is svg else 1)  # the tip has it too
+
+
+@pytest.mark.parametrize("draw", [svg, mermaid])
+def test_successive_ports_are_one_range(draw: Any) -> None:
+    many = [port("web", 10000 + i, ip, container_port=20000 + i) for i in range(10_000) for ip in ("0.0.0.0", "::")]
+    many += [port("web", 7000 + 2 * i, container_port=7000 + 2 * i) for i in range(20)]
+    picture = draw(host([network("a")], [container("web", "a")], many))
+    assert "10000-19999 \u2192 20000-29999/tcp" in picture
+    assert "7000 \u2192 7000/tcp" in picture
+    assert f"and {20 + 1 - (4 if draw is svg else 6)} more ports" in picture
+
+
+def test_networks_of_one_container_are_counted_where_they_are_many() -> None:
+    networks = [f"n{i}" for i in range(40)]
+    picture = svg(host([network(each) for each in networks], [container("router", *networks)]))
+    assert "and on 36 more" in texts(picture)
+    assert texts(picture).count("also on n0") == 39
+    assert any("n39: 10.0.39.2" in tip for tip in tips(picture))
+
+
+def test_tip_says_what_it_leaves_out() -> None:
+    labels = {f"l{i}": "x" for i in range(100)}
+    ports = [port("web", 7000 + 2 * i) for i in range(100)]
+    picture = svg(host([network("a")], [container("web", "a", labels=labels)], ports))
+    assert any(tip.count("and 40 more") == 2 for tip in tips(picture))
+
+
+def test_namespaces_of_others_are_not_taken_for_empty_ones() -> None:
+    containers = [
+        container("pid:4711"),
+        container("side", mode="container", target="pid:4711"),
+        container("orphan", mode="container", target="docker:web"),
+        container("alone"),
+    ]
+    said = texts(svg(host([], containers)))
+    order = [said.index(name) for name in ("elsewhere", "pid:4711", "side", "orphan", "none", "alone")]
+    assert order == sorted(order)
+
+
+def test_mermaid_keeps_all_of_a_long_port_and_the_parent_of_a_network() -> None:
+    address = "2001:db8:1234:5678:9abc:def0:1234:5678"
+    lan = network("lan", driver="macvlan", device="eth0.20")
+    chart = mermaid(host([lan], [container("web", "lan")], [port("web", 65535, address, allowed_sources=["::1"])]))
+    assert f"[{address}]:65535<br/>".replace("[", "#91;").replace("]", "#93;") in chart
+    assert "80/tcp (some clients)" in chart
+    assert "macvlan on eth0.20" in chart
+
+
+def test_mermaid_makes_no_formula_of_dollars() -> None:
+    assert "#36;#36;" not in mermaid(host([], [container("/run/$$x$$")]))
 
 
 def test_many_containers_are_drawn_and_too_many_are_counted() -> None:
@@ -220,15 +341,53 @@ def test_no_text_breaks_out_of_a_picture(one: str, other: str, third: str) -> No
         assert '"' not in LABELS.sub("", line)
 
 
+class Lazy(dict):
+    """As templates give them, with a type whose name says nothing to anybody."""
+
+
 @pytest.mark.parametrize(
-    "value", [None, 5, "text", {}, {"networks": []}, {**SHOP, "ports": "x"}, {**SHOP, "networks": ["x"]}, [SHOP, "x"]]
+    ("value", "got"),
+    [
+        (None, "nothing"),
+        (True, "a boolean"),
+        (5, "a number"),
+        ("text", "a text"),
+        ([], "an empty list"),
+        ([[SHOP]], "a list within it"),
+        ([SHOP, "x"], "a text"),
+        ({}, "an empty dictionary"),
+        ({"networks": []}, "a dictionary of networks"),
+        (Lazy(changed=False, topology=SHOP), "a dictionary of changed, topology"),
+        ([Lazy(failed=True, msg="no")], "a dictionary of failed, msg"),
+        ({**SHOP, "ports": "x"}, "a dictionary of host, networks, containers, ports"),
+        ({**SHOP, "networks": ["x"]}, "a dictionary of host, networks, containers, ports"),
+        ({**SHOP, "networks": [{"subnets": "x"}]}, "a dictionary of host, networks, containers, ports"),
+        ({**SHOP, "containers": [{"networks": {"a": {}}}]}, "a dictionary of host, networks, containers, ports"),
+    ],
 )
 @pytest.mark.parametrize("draw", [svg, mermaid])
-def test_what_is_no_topology_is_refused_in_one_line(draw: Any, value: Any) -> None:
-    with pytest.raises(
-        AnsibleFilterError, match=r"^filter (svg|mermaid): wants a topology, .*; give the result topology"
-    ):
+def test_what_is_no_topology_is_refused_in_one_line(draw: Any, value: Any, got: str) -> None:
+    with pytest.raises(AnsibleFilterError) as caught:
         draw(value)
+    assert re.fullmatch(
+        rf"filter (svg|mermaid): wants a topology, or a list of them, and got {got}; give the result topology of "
+        "container_network_info with topology=true",
+        str(caught.value),
+    )
+
+
+@pytest.mark.parametrize("draw", [svg, mermaid])
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"mode": "container", "target": None},
+        {"name": "x", "mode": "container", "target": ["x"]},
+        {"name": ["x"], "networks": [{}], "labels": ["a"]},
+        {"name": 5, "mode": {}, "networks": None},
+    ],
+)
+def test_what_a_topology_lacks_is_drawn_as_absent(draw: Any, odd: Any) -> None:
+    assert draw(host([{}, {"subnets": [{}]}], [odd, odd], [{}, {"host_port": ["x"], "container_port": {}}]))
 
 
 def test_containers_that_share_in_a_circle_are_drawn() -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from . import Topology, ports_of, says_of_itself, shortened, topologies
+from . import Port, Topology, kind_of, ports_of, says_of_itself, shortened, shown_ports, topologies
 
 MOST_EDGES, MOST_TEXT = 450, 45_000
 LABEL = 48
@@ -76,7 +76,7 @@ def _host(topology: Topology, prefix: str, budget: Budget) -> Iterator[str]:
 
 
 def _network(network: Mapping[str, Any], node: str) -> str:
-    details = [f"{network.get('driver', '')}{', internal' if network.get('internal') else ''}"]
+    details = [kind_of(network)]
     details += [str(each.get("subnet")) for each in network.get("subnets") or []]
     style = "internal" if network.get("internal") else "network"
     return f"{node}([{_label(network.get('name'), *details)}]):::{style}"
@@ -86,14 +86,13 @@ def _container(
     container: Mapping[str, Any],
     networks: Mapping[str, str],
     containers: Mapping[str, str],
-    ports: list[str],
+    ports: list[Port],
 ) -> Iterator[str]:
     node = containers[str(container.get("name"))]
     endpoints = [each for each in container.get("networks") or [] if str(each.get("network")) in networks]
     # On the wire only where there are several: many of them would lie on one another.
     own = list(endpoints[0].get("addresses") or []) if len(endpoints) == 1 else []
-    shown = ports[:MOST_PORTS] + ([f"and {len(ports) - MOST_PORTS} more"] if len(ports) > MOST_PORTS else [])
-    details = [*filter(None, [says_of_itself(container)]), *own, *shown]
+    details = [*filter(None, [says_of_itself(container)]), *own, *shown_ports(ports, MOST_PORTS)]
     yield f"{node}[{_label(container.get('name'), *details)}]:::{'published' if ports else 'container'}"
     for each in endpoints:
         addresses = each.get("addresses") or []
@@ -109,5 +108,6 @@ def _label(*lines: object) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Whatever means something to Mermaid, or to HTML and Markdown in it, as an entity."""
-    return "".join(each if each.isalnum() or each in " .,:/-()→…" else f"#{ord(each)};" for each in text)
+    """Whatever means something to Mermaid, or to HTML and Markdown in it, as an entity; two dollars make a formula."""
+    plain = "".join(each if each.isalnum() or each in " .,:/-()→…" else f"#{ord(each)};" for each in text)
+    return plain.replace("#36;", "#36;#8203;")

@@ -8,20 +8,41 @@ Nothing is loaded from elsewhere, and the picture brings its own background, lig
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
-from . import Topology, home_of, ports_of, says_of_itself, shortened, topologies
+from . import (
+    WIDEST,
+    Port,
+    Topology,
+    columns,
+    home_of,
+    is_of_others,
+    kind_of,
+    namespace_of,
+    ports_of,
+    says_of_itself,
+    shortened,
+    shown_ports,
+    topologies,
+)
 
 WIDTH = 1280  # which many panels fill; few need less
 MARGIN, PAD, GAP = 24, 16, 16
 LINE, NAME_LINE = 16, 20
 HEADER = 28  # of a panel, without its details
 SPINE, BRANCH = 14, 14  # the wire of a network: how far from the edge, how far above its cards
-CHAR, BOLD = 6.7, 8.2  # the width of a character of the details and of a name, or a little more
-SHORTEST, LONGEST = 24, 47  # characters in a card; the most is an IPv6 address with a port
-MOST_PORTS, MOST_CARDS, MOST_TIPS = 4, 200, 60
+CHAR = 6.7  # the width of a character of the details, or a little more
+SHORTEST = 24  # characters in a card
+MOST_PORTS, MOST_NETWORKS, MOST_CARDS, MOST_TIPS = 4, 4, 200, 60
+# The size of names and titles, and how wide their characters are at most, in parts of that: DejaVu Sans Bold's, which
+# are wider than those of other fonts. Others are as wide as most small letters.
+NAME, TITLE, HOST = 13, 15, 18
+WIDTHS = {"ijlI.,:;'|!": 0.41, "frt-()[]{}/\\ ": 0.5, "mMwW@%": 1.11, "ABCDEFGHJKLNOPQRSTUVXYZ+=<>~&#": 0.85}
+LETTER, EAST_ASIAN = 0.73, 1.05
 
 # Of networks, for a light and a dark background.
 COLOURS = (
@@ -98,7 +119,7 @@ def svg(subject: str, value: Any) -> str:
         host = _host(name, panels)
         drawn.append((top, host))
         top += host.height + MARGIN
-    legend = "● an address in a network · green: published port → port of the container · dashed: drawn elsewhere too"
+    legend = "● an address in a network · green: published port → port of the container · dashed: shares a namespace"
     width = max([host.width for _top, host in drawn] + [len(legend) * 6.0]) + 2 * MARGIN
     height = top + LINE + MARGIN / 2
     return "\n".join(
@@ -130,66 +151,58 @@ def _panels(topology: Topology) -> list[Panel]:
     """The networks of a host, then what is on none."""
     colours = {str(each.get("name")): number % len(COLOURS) for number, each in enumerate(topology["networks"])}
     panels = {str(each.get("name")): _network(each, colours) for each in topology["networks"]}
-    hosts = Panel("host", ["the host's own network"])
-    nones = Panel("none", ["no network but lo"])
+    rest = {
+        "host": Panel("host", ["the host's own network"]),
+        "others": Panel("elsewhere", ["networks of those who run them"]),
+        "none": Panel("none", ["no network but lo"]),
+    }
     by_name = {str(each.get("name")): each for each in topology["containers"]}
     ports = ports_of(topology)
     for name, container in by_name.items():
         home = home_of(container, by_name)
         card = _card(container, ports.get(name, []), colours)
-        panels.get(home or "", hosts if _is_hosts(container, by_name) else nones).cards.append(card)
+        panel = panels.get(home or "") or rest[_place(namespace_of(container, by_name))]
+        panel.cards.append(card)
         for each in container.get("networks") or []:
             other = str(each.get("network"))
             if other != home and other in panels:
                 lines = [*_addresses(each, colours), Line(f"also on {home}")]
                 panels[other].cards.append(Card(name, lines, card.tip, dashed=True))
-    return [*panels.values(), *(panel for panel in (hosts, nones) if panel.cards)] or [Panel("no networks", [])]
+    drawn = [*panels.values(), *(panel for panel in rest.values() if panel.cards)]
+    return drawn or [Panel("no networks", [])]
 
 
-def _is_hosts(container: Mapping[str, Any], by_name: Mapping[str, Mapping[str, Any]]) -> bool:
-    """Whether it is in the host's namespace, maybe by way of others."""
-    for _step in by_name:
-        if container.get("mode") != "container" or container.get("target") not in by_name:
-            break
-        container = by_name[container["target"]]
-    return container.get("mode") == "host"
+def _place(container: Mapping[str, Any]) -> str:
+    """Of a container without a network: whose namespace it is in."""
+    if container.get("mode") == "host":
+        return "host"
+    return "others" if is_of_others(container) else "none"
 
 
 def _network(network: Mapping[str, Any], colours: Mapping[str, int]) -> Panel:
     name = str(network.get("name"))
-    kind = f"{network.get('driver', '')}{', internal: no way out' if network.get('internal') else ''}"
-    device = f" on {network['device']}" if network.get("device") else ""
-    details = [kind + device]
+    details = [kind_of(network)]
     for each in network.get("subnets") or []:
         gateway = f", gateway {each['gateway']}" if each.get("gateway") else ""
         details.append(f"{each.get('subnet')}{gateway}")
-    return Panel(name, details, colours[name], tip=_labelled(name, network))
+    return Panel(name, details, colours[name], tip=_tip_of(name, [], network))
 
 
-def _card(container: Mapping[str, Any], ports: Sequence[str], colours: Mapping[str, int]) -> Card:
+def _card(container: Mapping[str, Any], ports: Sequence[Port], colours: Mapping[str, int]) -> Card:
     itself = says_of_itself(container)
     lines = [Line(itself)] if container.get("mode") == "container" else []
-    for number, each in enumerate(container.get("networks") or []):
+    endpoints = container.get("networks") or []
+    for number, each in enumerate(endpoints[:MOST_NETWORKS]):
         if number:
             lines.append(Line(f"and on {each.get('network')}"))
         lines += _addresses(each, colours)
-    for port in ports[:MOST_PORTS]:
-        lines += _port(port)
-    if len(ports) > MOST_PORTS:
-        lines.append(Line(f"and {len(ports) - MOST_PORTS} more ports", "bw-port"))
+    if len(endpoints) > MOST_NETWORKS:
+        lines.append(Line(f"and on {len(endpoints) - MOST_NETWORKS} more"))
+    lines += [Line(text, "bw-port") for text in shown_ports(ports, MOST_PORTS)]
     name = str(container.get("name"))
-    tip = _labelled(name, container, itself, *ports[:MOST_TIPS])
-    return Card(name, lines, tip, dashed=container.get("mode") == "container")
-
-
-def _port(port: str) -> Iterator[Line]:
-    """On two lines where one is too short, as for an IPv6 address."""
-    outside, arrow, inside = port.partition(" → ")
-    if len(port) <= LONGEST:
-        yield Line(port, "bw-port")
-    else:
-        yield Line(outside, "bw-port")
-        yield Line(f"  {arrow.strip()} {inside}", "bw-port")
+    on = [f"{each.get('network')}: {', '.join(map(str, each.get('addresses') or []))}" for each in endpoints]
+    said = [*([itself] if itself else []), *_first(on), *_first([port.text for port in ports])]
+    return Card(name, lines, _tip_of(name, said, container), dashed=container.get("mode") == "container")
 
 
 def _addresses(endpoint: Mapping[str, Any], colours: Mapping[str, int]) -> list[Line]:
@@ -197,10 +210,16 @@ def _addresses(endpoint: Mapping[str, Any], colours: Mapping[str, int]) -> list[
     return [Line(str(address), "bw-text", dot) for address in endpoint.get("addresses") or []]
 
 
-def _labelled(name: str, thing: Mapping[str, Any], *more: str) -> str:
+def _tip_of(name: str, said: Iterable[str], thing: Mapping[str, Any]) -> str:
     """What is shown to who points at it."""
-    labels = [f"{key}={value}" for key, value in (thing.get("labels") or {}).items()]
-    return "\n".join(filter(None, [name, *more, *labels[:MOST_TIPS]]))
+    labels = thing.get("labels")
+    pairs = labels.items() if isinstance(labels, Mapping) else ()
+    return "\n".join([name, *said, *_first([f"{key}={value}" for key, value in pairs])])
+
+
+def _first(texts: Sequence[str]) -> list[str]:
+    more = len(texts) - MOST_TIPS
+    return [*texts[:MOST_TIPS], *([f"and {more} more"] if more > 0 else [])]
 
 
 # Where it is drawn
@@ -216,8 +235,8 @@ def _host(name: str, panels: Sequence[Panel]) -> Placed:
         parts += _moved(left, top, each)
         left += each.width + GAP
         row, right = max(row, each.height), max(right, left)
-    title = shortened(name, 60)
-    width, height = max(right - GAP + PAD, len(title) * 11 + 2 * PAD), top + row + PAD
+    title = shortened(name, WIDTH / 2, lambda text: _width(text, HOST))
+    width, height = max(right - GAP + PAD, math.ceil(_width(title, HOST)) + 2 * PAD), top + row + PAD
     frame = f'<rect class="bw-frame" fill="none" width="{width:.1f}" height="{height:.1f}" rx="10"/>'
     return Placed(
         width, height, [frame, f'<text class="bw-text bw-host" x="{PAD}" y="29">{_text(title)}</text>', *parts]
@@ -232,16 +251,16 @@ def _panel(panel: Panel) -> Placed:
     card_width = chars * CHAR + 30
     most = max(1, int((WIDTH - 2 * MARGIN - 3 * PAD - 2 * SPINE + GAP) // (card_width + GAP)))
     rows = math.ceil(len(shown) / most)
-    columns = math.ceil(len(shown) / rows) if rows else 0
+    across = math.ceil(len(shown) / rows) if rows else 0
     header = HEADER + LINE * len(panel.details)
-    title_chars = max([int(len(panel.title) * 1.4), *map(len, panel.details)])
-    width = max(columns * (card_width + GAP) - GAP + 2 * SPINE + PAD, min(title_chars, 70) * CHAR + 2 * PAD)
+    texts = max([_width(panel.title, TITLE), *(columns(each) * CHAR for each in panel.details)])
+    width = max(across * (card_width + GAP) - GAP + 2 * SPINE + PAD, math.ceil(min(texts, WIDTH / 2)) + 2 * PAD)
     parts: list[str] = []
     wires: list[tuple[float, float, bool]] = []
     top = float(header)
-    for start in range(0, len(shown), columns or 1):
-        row = shown[start : start + columns]
-        top += BRANCH + 8
+    for start in range(0, len(shown), across or 1):
+        row = shown[start : start + across]
+        top += 8 if panel.colour is None else BRANCH + 8
         for column, card in enumerate(row):
             left = 2 * SPINE + column * (card_width + GAP)
             wires.append((left + card_width / 2, top, card.dashed))
@@ -250,14 +269,14 @@ def _panel(panel: Panel) -> Placed:
     height = top + PAD
     colour = "bw-plain" if panel.colour is None else f"bw-s{panel.colour}"
     title_ink = "bw-text" if panel.colour is None else f"bw-f{panel.colour}"
-    title = shortened(panel.title, int(width / 9.2))
+    title = shortened(panel.title, width - 2 * PAD, lambda text: _width(text, TITLE))
     drawn = [
         f"<g>{_tip(panel.tip)}",
         f'<rect class="bw-panel {colour}" width="{width:.1f}" height="{height:.1f}" rx="8"/>',
         f'<text class="{title_ink} bw-title" x="{PAD}" y="24">{_text(title)}</text>',
     ]
     for number, line in enumerate(panel.details, 1):
-        text = _text(shortened(line, int((width - 2 * PAD) / CHAR) + 1))
+        text = _text(shortened(line, (width - 2 * PAD) / CHAR))
         drawn.append(f'<text class="bw-quiet bw-mono" x="{PAD}" y="{24 + LINE * number}">{text}</text>')
     if panel.colour is not None:
         drawn += _wire(wires, colour)
@@ -266,9 +285,21 @@ def _panel(panel: Panel) -> Placed:
 
 def _longest(cards: Sequence[Card]) -> int:
     """How many characters of the details a card has room for."""
-    lines = [len(line.text) for card in cards for line in card.lines]
-    names = [math.ceil(len(card.name) * BOLD / CHAR) for card in cards]
-    return min(max([SHORTEST, *lines, *names]), LONGEST)
+    lines = [columns(line.text) for card in cards for line in card.lines]
+    names = [math.ceil(_width(card.name, NAME) / CHAR) for card in cards]
+    return min(max([SHORTEST, *lines, *names]), WIDEST)
+
+
+def _width(text: str, size: int) -> float:
+    """How wide a name or a title is drawn at most."""
+    return size * sum(map(_part, text))
+
+
+@cache
+def _part(letter: str) -> float:
+    if unicodedata.east_asian_width(letter) in "WF":
+        return EAST_ASIAN
+    return next((width for letters, width in WIDTHS.items() if letter in letters), LETTER)
 
 
 def _wire(ends: Sequence[tuple[float, float, bool]], colour: str) -> Iterator[str]:
@@ -287,10 +318,11 @@ def _wire(ends: Sequence[tuple[float, float, bool]], colour: str) -> Iterator[st
 
 def _drawn(card: Card, width: float, chars: int) -> Placed:
     dashes = " bw-dashed" if card.dashed else ""
+    name = shortened(card.name, width - 24, lambda text: _width(text, NAME))
     parts = [
         f"<g>{_tip(card.tip)}",
         f'<rect class="bw-card bw-plain{dashes}" width="{width:.1f}" height="{card.height}" rx="6"/>',
-        f'<text class="bw-text bw-name" x="12" y="21">{_text(shortened(card.name, int((width - 20) / BOLD)))}</text>',
+        f'<text class="bw-text bw-name" x="12" y="21">{_text(name)}</text>',
     ]
     for number, line in enumerate(card.lines, 1):
         y = 21 + LINE * number
@@ -329,8 +361,9 @@ def _style() -> str:
     for number, (light, dark) in enumerate(COLOURS):
         inks += [(f"bw-s{number}", "stroke", light, dark), (f"bw-f{number}", "fill", light, dark)]
     fonts = (
-        ".bw-host{font:600 18px system-ui,sans-serif}.bw-title{font:600 15px system-ui,sans-serif}"
-        ".bw-name{font:600 13px system-ui,sans-serif}.bw-small{font:11px system-ui,sans-serif}"
+        f".bw-host{{font:600 {HOST}px system-ui,sans-serif}}.bw-title{{font:600 {TITLE}px system-ui,sans-serif}}"
+        f".bw-name{{font:600 {NAME}px system-ui,sans-serif}}"
+        ".bw-small{font:11px system-ui,sans-serif}"
         ".bw-mono{font:11px ui-monospace,Menlo,Consolas,monospace;white-space:pre}"
         ".bw-wire{fill:none;stroke-width:2}.bw-dashed{stroke-dasharray:4 3}"
     )
