@@ -145,6 +145,22 @@ EXAMPLES = r"""
       become_user: www-data
       vars:
         ansible_netns_container: web
+
+# A user who is not root, and becomes it by a sudo of their own and a password
+- name: Look from inside as one who is asked for a password
+  hosts: container_hosts
+  remote_user: deploy
+  become: true
+  become_method: bridgework.network.netns
+  vars:
+    ansible_netns_container: web
+    ansible_become_exe: /usr/local/bin/sudo
+    ansible_become_flags: -H -S
+    ansible_become_password: "{{ password_of_deploy }}"
+  tasks:
+    - name: See the routes of web
+      ansible.builtin.command: ip route
+      changed_when: false
 """
 
 import re

@@ -100,6 +100,17 @@ EXAMPLES = r"""
       vars:
         ansible_connection: bridgework.network.netns
         ansible_netns_container: web
+
+    - name: Get a page as a user whom sudo takes long to look up, and see what it says meanwhile
+      ansible.builtin.command: curl --silent http://198.51.100.10/
+      become: true
+      become_user: www-data
+      changed_when: false
+      vars:
+        ansible_connection: bridgework.network.netns
+        ansible_netns_container: web
+        ansible_netns_become_success_timeout: 30
+        ansible_netns_become_strip_preamble: false
 """
 
 import os

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: Bridgework contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Every option of every module and role is used in an example: in EXAMPLES, in a README or in a guide."""
+"""Every option of every module, plugin and role is used in an example: in EXAMPLES, in a README or in a guide."""
 
 from __future__ import annotations
 
@@ -18,6 +18,9 @@ COLLECTION = "bridgework.network"
 FRAGMENTS = ROOT / "plugins/doc_fragments"
 # Kept for playbooks of others, and without a meaning: an example would teach what nobody should write.
 MEANINGLESS = {f"{COLLECTION}.common.docker_connection"}
+PLUGINS = sorted(
+    path for kind in ("become", "callback", "connection", "filter") for path in ROOT.glob(f"plugins/{kind}/*.py")
+)
 ROLES = sorted(path.parent.parent.name for path in ROOT.glob("roles/*/meta/argument_specs.yml"))
 
 
@@ -124,3 +127,24 @@ def test_every_option_of_a_role_is_in_an_example(name: str) -> None:
         for path in (path, path.partition(".")[2])
     }
     assert [path for path in missing if path not in shown] == []
+
+
+@pytest.mark.parametrize("path", PLUGINS, ids=lambda path: f"{path.parent.name} {path.stem}")
+def test_every_option_of_a_plugin_is_in_an_example(path: Path) -> None:
+    """By any of the names that it is set by: a variable, a keyword, a line of ansible.cfg, the environment."""
+    examples = constant(path, "EXAMPLES")
+    options = yaml.safe_load(constant(path, "DOCUMENTATION"))["options"]
+    if path.parent.name == "filter":
+        assert f"| {COLLECTION}.{path.stem}" in examples
+        options.pop("_input")
+    missing = [name for name, option in options.items() if not any(_is_set(each, examples) for each in _ways(option))]
+    assert missing == []
+
+
+def _ways(option: Mapping[str, Any]) -> Iterator[str]:
+    for where, key in (("vars", "name"), ("keyword", "name"), ("env", "name"), ("ini", "key")):
+        yield from (each[key] for each in option.get(where, ()))
+
+
+def _is_set(name: str, text: str) -> bool:
+    return re.search(rf"^[ #-]*{name}( =|:|=)", text, re.MULTILINE) is not None
