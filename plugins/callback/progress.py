@@ -20,7 +20,10 @@ description:
   - Of other hosts, such as those reached by ssh, a line has the time since the task was handed out, and how many
     networks, containers or mappings the task lists. A module can return nothing before its end, and the plugin opens no
     connections of its own.
+  - Where several tasks run on the controller itself, a line says how many, since it can't tell which is at work.
+    The others wait for it.
   - A number that only a template makes is not shown.
+  - The lines go to the standard error, so what a program reads of the standard output is as it was.
 requirements:
   - to be enabled, by C(callbacks_enabled = bridgework.network.progress) in C(ansible.cfg), or by the environment
     variable C(ANSIBLE_CALLBACKS_ENABLED)
@@ -58,6 +61,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ansible.inventory.helpers import get_group_vars
 from ansible.plugins.callback import CallbackBase
 
 from ansible_collections.bridgework.network.plugins.module_utils._progress import PATH
@@ -146,18 +150,20 @@ class CallbackModule(CallbackBase):
             with self._lock:
                 running = list(self._running.values())
             shown = {each: last for each, last in shown.items() if each in running}
+            here = sum(each.is_here for each in running)
             for each in running:
                 if now - shown.get(each, each.began) >= interval:
                     shown[each] = now
-                    self._display.display(line(each, now - each.began, _note(each)))
+                    self._display.display(line(each, now - each.began, _note(each), here), stderr=True)
 
 
-def line(running: Running, seconds: float, note: Mapping[str, Any] | None) -> str:
-    """What is said of a task that has run so long."""
+def line(running: Running, seconds: float, note: Mapping[str, Any] | None, here: int = 1) -> str:
+    """What is said of a task that has run so long; it may be of any of those that run here."""
     minutes, rest = divmod(int(seconds), 60)
     parts = [f"{minutes} min {rest} s" if minutes else f"{rest} s"]
     if note is not None:
-        parts.append(f"{note['phase']} {note['done']} of {note['of']}" if note["of"] else str(note["phase"]))
+        phase = f"{note['phase']} {note['done']} of {note['of']}" if note["of"] else str(note["phase"])
+        parts.append(f"one of {here} at work: {phase}" if here > 1 else phase)
     elif running.declared:
         parts.append(running.declared)
     return f"{running.host}: {running.task}: {', '.join(parts)}"
@@ -171,7 +177,7 @@ def declared(arguments: Mapping[str, Any]) -> str:
 def _numbers(arguments: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
     for name in LISTS:
         inner = arguments.get("networks") if name in ("endpoints", "connected") else None
-        lists = [arguments.get(name), *(each.get(name) for each in inner or () if isinstance(each, Mapping))]
+        lists = [arguments.get(name), *(each.get(name) for each in _listed(inner) if isinstance(each, Mapping))]
         yield name.replace("_", " "), sum(len(each) for each in map(_listed, lists))
 
 
@@ -184,7 +190,8 @@ def _is_here(host: Any, task: Any) -> bool:
     """Whether the task's module runs on the controller, in its own namespaces."""
     if task.delegate_to:
         return task.delegate_to in ("localhost", "127.0.0.1", "::1")
-    connection = {**host.get_vars(), **task.vars}.get("ansible_connection") or task.connection
+    known = {**get_group_vars(host.get_groups()), **host.get_vars(), **task.vars}
+    connection = known.get("ansible_connection") or task.connection
     return str(connection).rpartition(".")[2] == "local"
 
 

@@ -15,6 +15,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ansible.inventory.group import Group
+from ansible.inventory.host import Host
 
 from ansible_collections.bridgework.network.plugins.callback import progress as callback
 from ansible_collections.bridgework.network.plugins.module_utils import _progress
@@ -105,9 +107,10 @@ def test_unchanged_runs_do_not_import_it() -> None:
 
 
 class Said(list):
-    """A display that keeps what it is told."""
+    """A display that keeps what it is told, and takes nothing that would stand among results."""
 
-    def display(self, text: str) -> None:
+    def display(self, text: str, stderr: bool = False) -> None:
+        assert stderr
         self.append(text)
 
 
@@ -124,7 +127,7 @@ def task(action: str = MODULE, connection: str = "ssh", **arguments: Any) -> Any
     )
 
 
-HOST = SimpleNamespace(get_name=lambda: "shop-1", get_vars=dict)
+HOST = Host("shop-1")
 
 
 @pytest.fixture
@@ -175,6 +178,27 @@ def test_phase_is_shown_of_tasks_that_run_here_only(shown: callback.CallbackModu
     assert {*wait_for(shown, 2)} == {"shop-1: Have it: 0 s, links 5 of 9", "shop-1: Have it: 0 s"}
 
 
+def test_note_is_not_taken_for_that_of_each_task_that_runs_here(shown: callback.CallbackModule, tmp_path: Path) -> None:
+    first, second = task(connection="local"), task(connection="local")
+    second._uuid = "2"
+    shown.v2_runner_on_start(HOST, first)
+    shown.v2_runner_on_start(HOST, second)
+    (tmp_path / "progress").write_text(json.dumps({"pid": os.getpid(), "phase": "links", "done": 5, "of": 9}))
+    assert {*wait_for(shown, 2)} == {"shop-1: Have it: 0 s, one of 2 at work: links 5 of 9"}
+
+
+def test_connection_of_a_group_counts(shown: callback.CallbackModule, tmp_path: Path) -> None:
+    groups = [Group("all"), Group("machines"), Group("here")]
+    groups[2].vars["ansible_connection"] = "local"
+    groups[0].add_child_group(groups[1])
+    groups[1].add_child_group(groups[2])
+    host = Host("shop-1")
+    groups[2].add_host(host)
+    shown.v2_runner_on_start(host, task())
+    (tmp_path / "progress").write_text(json.dumps({"pid": os.getpid(), "phase": "links", "done": 5, "of": 9}))
+    assert wait_for(shown, 1)[0] == "shop-1: Have it: 0 s, links 5 of 9"
+
+
 @pytest.mark.parametrize(
     "note", ["", "{", "[]", "5", "{}", '{"pid": "x"}', '{"pid": 0, "phase": "x", "done": 1, "of": 2}']
 )
@@ -197,6 +221,7 @@ def test_note_of_an_earlier_run_is_left_out(shown: callback.CallbackModule, tmp_
         ({}, ""),
         ({"name": "one"}, ""),
         ({"connected": ["a"] * 1200}, "1200 connected"),
+        ({"networks": 5, "connected": "a,b", "containers": {"a": 1}}, ""),
         (
             {"networks": [{"connected": ["a", "b"]}, {"endpoints": [{}] * 3}, "x"]},
             "3 networks, 3 endpoints, 2 connected",
