@@ -23,7 +23,8 @@ description:
     C(/etc/resolv.conf) and C(/etc/hosts), and C(/sys), which shows the container's devices.
   - The network is that of the container or the task fails. A name that stands for no container, one that is empty or a
     path, and one that has no namespace behind it are errors; nothing ever runs in the host's namespace instead.
-  - A container in the mode V(host) is the host's own namespace, because it was declared so; tasks run there.
+  - A container in the mode V(host) is the host's own namespace, because it was declared so; tasks run there. So they do
+    by a name that somebody bound to that namespace by hand.
 requirements:
   - root on the managed host, or sudo to become root
   - the command C(ip) of iproute2 (BusyBox's does not do)
