@@ -61,8 +61,8 @@ def _kind(value: Any) -> str:
         return f"a dictionary of {shortened(', '.join(keys), 60)}" if keys else "an empty dictionary"
     if value is None:
         return "nothing"
-    kinds = {bool: "a boolean", (int, float): "a number", (str, bytes): "a text"}
-    return next((name for types, name in kinds.items() if isinstance(value, types)), "a list within it")
+    kinds: list[tuple[type, str]] = [(bool, "a boolean"), (int, "a number"), (float, "a number"), (str, "a text")]
+    return next((name for kind, name in kinds if isinstance(value, kind)), "a list within it")
 
 
 class Port(NamedTuple):
