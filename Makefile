@@ -73,7 +73,7 @@ vm: setup ## in a virtual machine: what needs another kernel, and containers of 
 	@scripts/vm
 	@scripts/machines
 
-machines: setup ## the roles by ssh, on two virtual machines with systemd; SCENARIO=service for one scenario (root)
+machines: setup ## README, roles and guides by ssh, on two virtual machines with systemd; SCENARIO=service for one part (root)
 	@scripts/machines $(SCENARIO)
 
 matrix: setup ## other versions of ansible-core, Python, pyroute2 and firewalls, into docs/matrix.md (root)

@@ -29,12 +29,15 @@ SHOWN_ONLY = {"text"}
 NEEDS = {
     "a host that packages may be installed on": "`make machines` runs the role prepare",
     "a host with systemd": "nothing",
-    "a server of collections": "`make demo` installs the archive instead",
+    "a server of collections": "`make machines` installs the archive instead, as the README does",
     "podman": "`make vm` starts containers of it, by other commands",
     "systemd": "`make machines` runs the roles' services, by other plays",
     "systemd-nspawn": "`make vm` starts containers of it, by other commands",
     "tcpdump": "nothing",
 }
+# The guides that `make machines` follows, and what its machines have.
+ON_MACHINES = ("getting_started", "systemd_service", "roles")
+MACHINES_HAVE = {"", "a host that packages may be installed on", "a host with systemd", "systemd"}
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,10 @@ class Command:
 
 def names() -> list[str]:
     return sorted(path.stem for path in GUIDES.glob("*.rst"))
+
+
+def runs_on_machines(name: str, block: Block) -> bool:
+    return name in ON_MACHINES and block.needs in MACHINES_HAVE
 
 
 def blocks(name: str) -> Iterator[Block]:

@@ -31,23 +31,14 @@ from debian import KERNEL, bootstrap, find_image, pack, quietly, take_kernel
 ROOT = Path(__file__).resolve().parents[2]
 CACHE = ROOT / ".cache/machines"
 
-PACKAGES = [
-    KERNEL,
-    "apt",
-    "busybox-static",
-    "dbus",
-    "iproute2",
-    "iputils-ping",
-    "kmod",
-    "nginx-light",
-    "openssh-server",
-]
-PACKAGES += ["procps", "python3", "python3-apt", "systemd-sysv", "udev"]
+PACKAGES = [KERNEL, "apt", "busybox-static", "curl", "dbus", "iproute2", "iputils-ping", "kmod", "nginx-light"]
+PACKAGES += ["openssh-server", "procps", "python3", "python3-apt", "sudo", "systemd-sysv", "udev"]
 # The machines' own repository: what role prepare installs.
 REPOSITORY = ["iptables", "nftables", "python3-netaddr", "python3-pyroute2"]
 MODULES = ["virtio_pci", "virtio_blk", "ext4", "virtio_net"]  # until there is a root file system to find more in
 DISK_SIZE = "2G"
 MEMORY = "1G"
+USER = "admin"
 ADDRESSES = {"host": "192.0.2.10", "peer": "192.0.2.20"}
 START_LIMIT = 300
 
@@ -112,11 +103,12 @@ def up(directory: Path) -> dict[str, object]:
         hosts[name] = {"port": port, "addresses": [ADDRESSES[name]]}
     for name, host in hosts.items():
         wait(directory, name, host["port"])
-    return {"key": str(key), "hosts": hosts}
+    return {"key": str(key), "user": USER, "hosts": hosts}
 
 
 def start(directory: Path, image: Path, name: str, other: str, port: int) -> subprocess.Popen[bytes]:
-    parameters = f"console=ttyS0 net.ifnames=0 loglevel=4 apparmor=0 systemd.hostname={name} lan={ADDRESSES[name]}/24"
+    parameters = "console=ttyS0 net.ifnames=0 loglevel=4 apparmor=0"
+    parameters += f" systemd.hostname={name} lan={ADDRESSES[name]}/24"
     number = list(ADDRESSES).index(name) + 1
     lan = f"local.type=unix,local.path={directory}/{name}.lan,remote.type=unix,remote.path={directory}/{other}.lan"
     return subprocess.Popen(
@@ -218,8 +210,13 @@ def make_initrd(root: Path, initrd: Path) -> None:
 
 def configure(root: Path, image: Path) -> None:
     quietly("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "vm", "-f", str(image / "key"))
-    (root / "root/.ssh").mkdir(mode=0o700, exist_ok=True)
-    shutil.move(image / "key.pub", root / "root/.ssh/authorized_keys")
+    # Root, and somebody who becomes root by sudo.
+    quietly("chroot", str(root), "useradd", "--create-home", "--shell", "/bin/bash", USER)
+    (root / "etc/sudoers.d/admin").write_text(f"{USER} ALL=(ALL) NOPASSWD: ALL\n")
+    for home in ("root", f"home/{USER}"):
+        (root / home / ".ssh").mkdir(mode=0o700, exist_ok=True)
+        shutil.copy(image / "key.pub", root / home / ".ssh/authorized_keys")
+    quietly("chroot", str(root), "chown", "-R", f"{USER}:", f"/home/{USER}/.ssh")
     units = root / "etc/systemd/system"
     (units / "lan.service").write_text(NETWORK)
     for name in ("lan.service", "ssh.service"):
@@ -229,6 +226,9 @@ def configure(root: Path, image: Path) -> None:
     (root / "etc/apt/sources.list").write_text("deb [trusted=yes] file:/var/lib/repository ./\n")
     for path in (root / "etc/apt/sources.list.d").glob("*"):
         path.unlink()
+    names = {"host": "host web1 web1.example.org", "peer": "peer web2"}  # as the README and the guides call them, too
+    known = [f"{ADDRESSES[name]} {known_as}\n" for name, known_as in names.items()]
+    (root / "etc/hosts").write_text("".join(["127.0.0.1 localhost\n", *known]))
     (root / "etc/machine-id").write_text("")  # each machine gets one of its own at its first boot
     (root / "etc/fstab").write_text("/dev/vda / ext4 defaults 0 0\n")
 

@@ -1,0 +1,33 @@
+# SPDX-FileCopyrightText: Bridgework contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The guides that show units of systemd and the installation of packages, from their beginning to their end."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+from docs.reader import Reader
+from vm.conftest import Clock, ControlNode, Machine
+
+from docs import guides
+
+PATIENCE = 120
+TIDY = Path(__file__).with_name("tidy.yml")
+
+
+@pytest.mark.parametrize("name", guides.ON_MACHINES)
+def test_guide_can_be_followed_on_a_machine(
+    name: str, web1: Machine, client: Machine, control_node: ControlNode, clock: Clock, tmp_path: Path
+) -> None:
+    steps = [block for block in guides.blocks(name) if guides.runs_on_machines(name, block)]
+    reader = Reader(tmp_path, {"web1": web1, "client": client}, control_node.environment)
+    reader.patience = PATIENCE
+    reader.write("inventory.ini", "[servers]\nweb1\n")
+    begun = time.monotonic()
+    try:
+        reader.follow_all(name, steps)
+    finally:
+        control_node.run(f"ansible-playbook -i web1, {TIDY}", tmp_path)
+    clock(f"{name}.rst, {len(steps)} blocks", begun)
