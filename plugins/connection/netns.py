@@ -102,8 +102,8 @@ EXAMPLES = r"""
         ansible_connection: bridgework.network.netns
         ansible_netns_container: web
 
-    - name: Get a page as a user whom sudo takes long to look up, and see what it says meanwhile
-      ansible.builtin.command: curl --silent http://198.51.100.10/
+    - name: Look at its interfaces as a user whom sudo takes long to look up, and see what it says meanwhile
+      ansible.builtin.command: ip -brief address
       become: true
       become_user: www-data
       changed_when: false
