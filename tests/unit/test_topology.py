@@ -221,7 +221,8 @@ def drawn_width(text: ElementTree.Element) -> float:
 @pytest.mark.parametrize("name", ["net", "unused", "a-network-with-a-name", "i" * 30])
 def test_text_that_has_room_is_not_cut(name: str) -> None:
     subnets = [{"subnet": f"192.168.{i}.0/24", "gateway": f"192.168.{i}.1"} for i in (1, 99, 100)]
-    picture = svg(host([network(name, subnets=subnets)], [container(name, name)], name=name))
+    found = network(name, subnets=subnets)
+    picture = svg(host([found], [container(name, found["name"])], name=name))
     assert not [text for text in texts(picture) if "\u2026" in text]
 
 
