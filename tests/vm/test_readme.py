@@ -53,8 +53,10 @@ def test_readme_can_be_followed(web1: Machine, client: Machine, control_node: Co
     assert changes(control_node.run(play)) > 0
     see_page()
 
+    inventory = control_node.home / "inventory.ini"
+    inventory.write_text("web1.example.org\n")
     by_name = dataclasses.replace(
-        control_node, environment={**control_node.environment, "ANSIBLE_INVENTORY": "web1.example.org,"}
+        control_node, environment={**control_node.environment, "ANSIBLE_INVENTORY": str(inventory)}
     )
     network, ports, prune = (line.removeprefix("$ ") for line in ad_hoc.splitlines())
     assert "web1.example.org | SUCCESS" in by_name.run(network)
