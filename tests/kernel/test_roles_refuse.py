@@ -29,6 +29,10 @@ def test_refused_before_anything_is_made(managed: Managed, tmp_path: Path) -> No
         call("custom_network", networks=web, services=[{"name": "away", "container": "web", "exec": "/bin/true"}]),
         call("host", containers=[{"name": None}]),
         call("host", containers=[{"name": "a b"}]),
+        call("host", containers=[{"name": "web", "labels": "a=b"}]),
+        call("bridge", containers=[{"name": "web", "labels": "a=b"}]),
+        call("bridge", containers=web, labels="a=b"),
+        call("custom_network", networks=[{"name": "web", "labels": "a=b"}]),
     ) == [
         'bridge_mappings: container "wbe" is none of bridge_containers with mode bridge; list it there, or '
         "publish its ports with the module port_mapping",
@@ -40,4 +44,8 @@ def test_refused_before_anything_is_made(managed: Managed, tmp_path: Path) -> No
         f'service_units["away"]: another file sets its NetworkNamespacePath; remove that from {diverted}',
         f'container "": name "" is not a valid name; {NO_NAME}',
         f'container "a b": name "a b" is not a valid name; {NO_NAME}',
+        'labels in host_containers: "a=b" is no dictionary; write it as {label: value}',
+        'bridge_labels, or labels in bridge_containers: "a=b" is no dictionary; write it as {label: value}',
+        'bridge_labels, or labels in bridge_containers: "a=b" is no dictionary; write it as {label: value}',
+        'labels in custom_network_networks: "a=b" is no dictionary; write it as {label: value}',
     ]
