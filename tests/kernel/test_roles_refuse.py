@@ -49,3 +49,9 @@ def test_refused_before_anything_is_made(managed: Managed, tmp_path: Path) -> No
         'bridge_labels, or labels in bridge_containers: "a=b" is no dictionary; write it as {label: value}',
         'labels in custom_network_networks: "a=b" is no dictionary; write it as {label: value}',
     ]
+
+
+def test_service_that_is_not_there_is_removed_in_peace(managed: Managed, tmp_path: Path) -> None:
+    managed.sh("mkdir -p /run/systemd/system")
+    found = Roles(managed, tmp_path).play([call("service", units=[{"name": "gone", "state": "absent"}])])
+    assert not [line for line in found if line["changed"]]
