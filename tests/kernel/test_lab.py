@@ -144,19 +144,28 @@ def test_files_of_the_machine_are_changed_in_the_host_alone(single: Lab) -> None
     assert Path("/etc/hosts").read_bytes() == before
 
 
-def test_files_that_are_mounted_below_etc_are_seen(tmp_path: Path) -> None:
+def test_files_that_are_mounted_below_etc_are_seen_and_stay_as_they_are(tmp_path: Path) -> None:
     """As resolv.conf is in a container."""
-    (tmp_path / "mounted").write_text("from elsewhere\n")
-    source = "from lab import Lab\nwith Lab(['host']) as lab: print(lab.host.run('cat', '/etc/hosts').stdout, end='')"
-    command = f"mount --bind {tmp_path}/mounted /etc/hosts && exec '{sys.executable}' -c \"$1\""
+    (tmp_path / "file").write_text("from elsewhere\n")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder/below").write_text("from there\n")
+    script = "cd /etc; cat hosts skel/below; echo changed | tee hosts skel/below; touch skel/new"
+    source = (
+        f"from lab import Lab\nwith Lab(['host']) as lab: print(lab.host.run('sh', '-c', '{script}').stdout, end='')"
+    )
+    mounts = "mount --bind file /etc/hosts && mount --bind folder /etc/skel"
     shown = subprocess.run(
-        ["unshare", "--mount", "sh", "-c", command, "sh", source],
+        ["unshare", "--mount", "sh", "-c", f"{mounts} && exec '{sys.executable}' -c \"$1\"", "sh", source],
+        cwd=tmp_path,
         capture_output=True,
         text=True,
         check=True,
         env={**os.environ, "PYTHONPATH": str(TESTS)},
     )
-    assert shown.stdout == "from elsewhere\n"
+    assert shown.stdout == "from elsewhere\nfrom there\nchanged\n"
+    assert (tmp_path / "file").read_text() == "from elsewhere\n"
+    assert (tmp_path / "folder/below").read_text() == "from there\n"
+    assert not (tmp_path / "folder/new").exists()
 
 
 def test_temporary_files_are_shared(lab: Lab, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ mount -t tmpfs -o mode=0755 tmpfs /run
 mount -t tmpfs -o mode=0755 tmpfs /var/lib
 
 # /etc is the machine's to read, and what is written there stays in memory. An overlay leaves out what is mounted below,
-# such as a resolv.conf of the machine's, but that comes from the private bind of all of it.
+# such as a resolv.conf of the machine's, but that is copied from the private bind of all of it.
 mkdir /run/old /run/new
 mount --rbind /etc /run/old
 mount -t tmpfs -o mode=0755 tmpfs /run/new
@@ -26,7 +26,7 @@ mkdir /run/new/upper /run/new/work
 mount -t overlay -o lowerdir=/etc,upperdir=/run/new/upper,workdir=/run/new/work overlay /etc
 while read -r _ _ _ _ place _; do
     case $place in
-        /run/old/*) mount --bind "$place" "/etc/${place#/run/old/}" ;;
+        /run/old/*) cp -aT "$place" "/etc/${place#/run/old/}" ;;
     esac
 done </proc/self/mountinfo
 umount -l /run/old /run/new
