@@ -292,6 +292,19 @@ def test_mermaid_makes_no_formula_of_dollars() -> None:
     assert "#36;#36;" not in mermaid(host([], [container("/run/$$x$$")]))
 
 
+@pytest.mark.parametrize("name", ["aside", "side"])
+def test_mermaid_draws_no_wire_to_a_container_that_it_leaves_out(name: str) -> None:
+    networks = [f"n{i}" for i in range(4)]
+    many = [container(f"c{i:03}", *networks) for i in range(113)]  # the last one's four edges are too many
+    side = container(name, mode="container", target="c112")
+    containers = sorted([*many, side], key=lambda each: each["name"])
+    chart = mermaid(host([network(each) for each in networks], containers))
+    assert "shares c112" in chart
+    assert "and 1 more" in chart
+    drawn = set(re.findall(r"^ *(h0[nc]\d+)[\[(]", chart, re.MULTILINE))
+    assert set(re.findall(r"\bh0[nc]\d+\b", chart)) == drawn
+
+
 def test_many_containers_are_drawn_and_too_many_are_counted() -> None:
     networks = [network(f"n{i}") for i in range(8)]
     sixty = host(networks, [container(f"c{i}", f"n{i % 8}") for i in range(60)])

@@ -65,12 +65,22 @@ def _host(topology: Topology, prefix: str, budget: Budget) -> Iterator[str]:
             del networks[str(each.get("name"))]
             left_out += 1
     ports = ports_of(topology)
+    shown = set()
     for each in topology["containers"]:
-        lines = list(_container(each, networks, containers, ports.get(str(each.get("name")), [])))
+        name = str(each.get("name"))
+        lines = list(_container(each, containers[name], networks, ports.get(name, [])))
         if budget.takes(lines):
+            shown.add(name)
             yield from lines
         else:
             left_out += 1
+    for each in topology["containers"]:
+        ends = [str(each.get("target")), str(each.get("name"))]
+        if each.get("mode") == "container" and shown.issuperset(ends):
+            wire = " -.- ".join(containers[end] for end in ends)
+            # Where it doesn't fit in, the container itself says what it shares.
+            if budget.takes([wire]):
+                yield wire
     if left_out or not (networks or containers):
         yield f"{prefix}more[{_label(f'and {left_out} more' if left_out else 'no networks')}]:::more"
 
@@ -83,12 +93,8 @@ def _network(network: Mapping[str, Any], node: str) -> str:
 
 
 def _container(
-    container: Mapping[str, Any],
-    networks: Mapping[str, str],
-    containers: Mapping[str, str],
-    ports: list[Port],
+    container: Mapping[str, Any], node: str, networks: Mapping[str, str], ports: list[Port]
 ) -> Iterator[str]:
-    node = containers[str(container.get("name"))]
     endpoints = [each for each in container.get("networks") or [] if str(each.get("network")) in networks]
     # On the wire only where there are several: many of them would lie on one another.
     own = list(endpoints[0].get("addresses") or []) if len(endpoints) == 1 else []
@@ -98,8 +104,6 @@ def _container(
         addresses = each.get("addresses") or []
         text = f"|{_label(*addresses)}|" if addresses and len(endpoints) > 1 else ""
         yield f"{networks[str(each.get('network'))]} ---{text} {node}"
-    if container.get("mode") == "container" and str(container.get("target")) in containers:
-        yield f"{containers[str(container.get('target'))]} -.- {node}"
 
 
 def _label(*lines: object) -> str:
