@@ -115,6 +115,7 @@ class CallbackModule(CallbackBase):
         with self._lock:
             self._running[host.get_name(), task._uuid] = entry
         if self._thread is None:
+            self._end.clear()
             self._thread = threading.Thread(target=self._watch, name="progress", daemon=True)
             self._thread.start()
 
@@ -135,10 +136,13 @@ class CallbackModule(CallbackBase):
         self._done(result)
 
     def v2_playbook_on_stats(self, stats: Any) -> None:
-        """The end: nothing is said after the summary."""
+        """The end of a playbook, which another one may follow: nothing is said after the summary."""
         with self._lock:
             self._running.clear()
         self._end.set()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
 
     # What is shown
 

@@ -138,8 +138,6 @@ def shown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[callback.
     plugin.get_option = {"interval": 0.2}.get
     yield plugin
     plugin.v2_playbook_on_stats(None)
-    if plugin._thread is not None:
-        plugin._thread.join(timeout=5)
 
 
 def wait_for(plugin: callback.CallbackModule, lines: int) -> list[str]:
@@ -158,6 +156,18 @@ def test_slow_task_is_shown_until_it_ends(shown: callback.CallbackModule) -> Non
     said = len(shown._display)
     time.sleep(0.5)
     assert len(shown._display) == said
+
+
+def test_task_of_another_playbook_is_shown_too(shown: callback.CallbackModule) -> None:
+    """As of `ansible-playbook one.yml other.yml`, each of which has its summary."""
+    shown.v2_runner_on_start(HOST, task(containers=["a", "b", "c"]))
+    wait_for(shown, 1)
+    shown.v2_playbook_on_stats(None)
+    said = len(shown._display)
+    time.sleep(0.5)
+    assert len(shown._display) == said
+    shown.v2_runner_on_start(HOST, task(containers=["a", "b"]))
+    assert wait_for(shown, said + 1)[said] == "shop-1: Have it: 0 s, 2 containers"
 
 
 def test_quick_tasks_and_those_of_others_are_not_shown(shown: callback.CallbackModule) -> None:
