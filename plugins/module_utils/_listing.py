@@ -154,7 +154,7 @@ def _checked_filter(key: str, value: Any) -> tuple[str, ...]:
 def _check_pattern(key: str, pattern: str) -> None:
     try:
         re.compile(pattern)
-    except re.error as error:
+    except (re.error, ValueError, OverflowError) as error:
         raise InvalidInput(
             SUBJECT, "filters", f"{key}={pattern}", f"is not a regular expression ({error})", "give a part of it"
         ) from error

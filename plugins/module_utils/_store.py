@@ -273,6 +273,7 @@ def _read(connection: sqlite3.Connection) -> tuple[State, Ledger]:
         mappings=_mappings(connection),
         **settings,
     )
+    _check(state)
     ledger = Ledger(
         namespaces={row["name"]: row["target"] for row in every("SELECT * FROM owned_namespace")},
         sysctls={
@@ -285,18 +286,38 @@ def _read(connection: sqlite3.Connection) -> tuple[State, Ledger]:
     return state, ledger
 
 
+def _check(state: State) -> None:
+    """All that is referred to is there. Raises LookupError: whoever takes out rows by hand may leave some behind."""
+    containers = state.containers.values()
+    named = {each.container for each in state.mappings.values()}
+    named |= {container for _network, container in state.endpoints}
+    named |= {each.target for each in containers if each.target is not None}
+    used = {network for network, _container in state.endpoints}
+    used |= {each.config_from for each in state.networks.values() if each.config_from is not None}
+    lost = [f'container "{name}"' for name in sorted(named - state.containers.keys())]
+    lost += [f'network "{name}"' for name in sorted(used - state.networks.keys())]
+    aimless = [each.name for each in containers if each.mode == "container" and each.target is None]
+    lost += [f'target of container "{name}"' for name in aimless]
+    if lost:
+        raise LookupError(f"{lost[0]} is missing")
+
+
 def _blocks_of(row: Mapping[str, Any], blocks: Mapping[str, list[IpamBlock]]) -> list[IpamBlock]:
     """A network's blocks; only configurations, and networks without address management, may have none."""
-    may_lack = row["config_only"] or row["ipam_driver"] == "null"
-    return blocks.get(row["name"], []) if may_lack else blocks[row["name"]]
+    found = blocks.get(row["name"], [])
+    if not (found or row["config_only"] or row["ipam_driver"] == "null"):
+        raise LookupError(f'subnet of network "{row["name"]}" is missing')
+    return found
 
 
 def _addresses_of(
     row: Mapping[str, Any], addresses: Mapping[tuple[str, str], list[str]], blocks: Mapping[str, list[IpamBlock]]
 ) -> list[str]:
     """An endpoint's addresses; only those of networks without address management have none."""
-    key = (row["network"], row["container"])
-    return addresses[key] if row["network"] in blocks else []
+    found = addresses.get((row["network"], row["container"]), [])
+    if not found and row["network"] in blocks:
+        raise LookupError(f'address of container "{row["container"]}" on network "{row["network"]}" is missing')
+    return found
 
 
 def _network(row: Mapping[str, Any], blocks: list[IpamBlock]) -> Network:
@@ -309,10 +330,10 @@ def _network(row: Mapping[str, Any], blocks: list[IpamBlock]) -> Network:
         created=row["created"],
         internal=bool(row["internal"]),
         attachable=bool(row["attachable"]),
-        labels=json.loads(row["labels"]),
-        options=json.loads(row["options"]),
+        labels=dict(json.loads(row["labels"])),
+        options=dict(json.loads(row["options"])),
         ipam_driver=row["ipam_driver"],
-        ipam_options=json.loads(row["ipam_options"]),
+        ipam_options=dict(json.loads(row["ipam_options"])),
         foreign_device=bool(row["foreign_device"]),
         config_only=bool(row["config_only"]),
         config_from=row["config_from"],
@@ -326,8 +347,8 @@ def _container(row: Mapping[str, Any], ports: Iterable[HostPort]) -> Container:
         mode=row["mode"],
         created=row["created"],
         target=row["target"],
-        labels=json.loads(row["labels"]),
-        sysctls=json.loads(row["sysctls"]),
+        labels=dict(json.loads(row["labels"])),
+        sysctls=dict(json.loads(row["sysctls"])),
         anchor=row["anchor"],
         ports=tuple(ports),
     )
@@ -347,7 +368,7 @@ def _endpoint(row: Mapping[str, Any], addresses: list[str]) -> Endpoint:
         links=tuple(json.loads(row["links"])),
         link_local=tuple(json.loads(row["link_local"])),
         gw_priority=row["gw_priority"],
-        driver_opts=json.loads(row["driver_opts"]),
+        driver_opts=dict(json.loads(row["driver_opts"])),
     )
 
 

@@ -68,7 +68,7 @@ container:
     name: web
     mode: bridge
 containers:
-  description: The containers, by name.
+  description: The containers, in the order of O(name); without it sorted by name.
   returned: always
   type: list
   elements: dict
@@ -80,7 +80,7 @@ containers:
     id:
       description: Its ID, of 64 hexadecimal characters.
       type: str
-      sample: 4be1c0d7f36b2a15988e
+      sample: 4be1c0d7f36b2a15988e60d3c7f1a92b4be1c0d7f36b2a15988e60d3c7f1a92b
     mode:
       description: Its network mode.
       type: str
@@ -107,7 +107,7 @@ containers:
       elements: str
       sample: [web-sidecar]
     processes:
-      description: Processes that live in the namespace.
+      description: Processes that live in the namespace. What is unprintable in a name is escaped.
       type: list
       elements: str
       sample: ["nginx (pid 4711)"]
@@ -127,7 +127,8 @@ containers:
     routes:
       description:
         - The routes of its main table, with C(destination), C(gateway) and C(interface).
-        - The gateway is C(0.0.0.0) or C(::) where there is none.
+        - The gateway is C(0.0.0.0) or C(::) where there is none, or where a route has several; one with several, and one
+          that leads nowhere, has an empty interface.
       type: list
       elements: dict
       sample:
@@ -193,9 +194,11 @@ def view_of(spec: Spec) -> Intent[Found]:
     names, filters = spec
 
     def view(state: State, facts: Facts) -> Found:
-        wanted = sorted(state.containers) if names is None else list(dict.fromkeys(map(_named, _validate.words(names))))
-        missing = [name for name in wanted if name not in state.containers]
-        chosen = [each for each in wanted if each not in missing and _listing.passes(state.containers[each], filters)]
+        asked = sorted(state.containers) if names is None else _validate.words(names)
+        wanted = {_named(text): text for text in asked}
+        missing = [text for name, text in wanted.items() if name not in state.containers]
+        found = [name for name in wanted if name in state.containers]
+        chosen = [name for name in found if _listing.passes(state.containers[name], filters)]
         return missing, [_inspect.container_now(state, facts, name) for name in chosen]
 
     return view

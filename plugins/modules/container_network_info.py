@@ -86,7 +86,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 exists:
-  description: Whether there is a network for each of O(name).
+  description: Whether there is a network for each of O(name), and any passes O(filters).
   returned: always
   type: bool
   sample: true
@@ -105,7 +105,7 @@ network:
     Driver: bridge
 networks:
   description:
-    - The networks in the shape of C(docker network inspect), by name.
+    - The networks in the shape of C(docker network inspect), in the order of O(name); without it sorted by name.
     - C(Status) has how many addresses of each subnet are in use, gateway and auxiliary addresses included, and how many
       can still be given out.
   returned: always

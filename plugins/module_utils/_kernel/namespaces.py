@@ -109,9 +109,11 @@ class Namespaces:
 
     @contextmanager
     def descriptor(self, name: str) -> Iterator[int]:
-        """An open file descriptor of the namespace."""
+        """An open file descriptor of the namespace. Raises FileNotFoundError where there is none."""
         descriptor = os.open(self.path(name), os.O_RDONLY | os.O_CLOEXEC)
         try:
+            if os.fstat(descriptor).st_dev != os.fstat(self._host).st_dev:
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path(name))
             yield descriptor
         finally:
             os.close(descriptor)

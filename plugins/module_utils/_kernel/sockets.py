@@ -125,6 +125,11 @@ def processes_by_namespace() -> dict[int, list[str]]:
 def process_name(pid: int) -> str:
     try:
         with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as file:
-            return f"{file.read().strip()} (pid {pid})"
+            return f"{_printable(file.read().strip())} (pid {pid})"
     except OSError:
         return f"pid {pid}"
+
+
+def _printable(text: str) -> str:
+    """A process may give itself any name; here it is on one line, and nothing that a terminal obeys."""
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode("ascii") for each in text)

@@ -346,6 +346,16 @@ class TestBadFilters:
                 'filters "id=(" is not a regular expression (missing ), unterminated subpattern at position 0); '
                 "give a part of it",
             ),
+            (
+                {"name": "a{99999999999}"},
+                'filters "name=a{99999999999}" is not a regular expression (the repetition number is too large); '
+                "give a part of it",
+            ),
+            (
+                {"name": "(?a)(?u)"},
+                'filters "name=(?a)(?u)" is not a regular expression (ASCII and UNICODE flags are incompatible); '
+                "give a part of it",
+            ),
             ({"label": {"a": "b"}}, "filters \"label={'a': 'b'}\" is no text; give a text or a list of texts"),
             ({"name": [["red"]]}, "filters \"name=['red']\" is no text; give a text or a list of texts"),
             ({"name": [None]}, 'filters "name=None" is no text; give a text or a list of texts'),

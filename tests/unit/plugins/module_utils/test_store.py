@@ -326,6 +326,7 @@ class TestBadFile:
             "UPDATE endpoint SET aliases = '7'",
             "ALTER TABLE container DROP COLUMN anchor",  # as before it had that
             "INSERT INTO setting VALUES ('unheard of', 1)",
+            "UPDATE container SET labels = '7'",
         ],
     )
     def test_file_with_other_content_is_refused(self, store: Store, file: Path, damage: str) -> None:
@@ -337,6 +338,31 @@ class TestBadFile:
         with pytest.raises(StateError, match="can't be read"):
             store.load()
         assert file.read_bytes() == before
+
+    @pytest.mark.parametrize(
+        ("damage", "missing"),
+        [
+            ("DELETE FROM container WHERE name = 'web'", 'container "web"'),
+            ("UPDATE endpoint SET container = 'lost'; UPDATE address SET container = 'lost'", 'container "lost"'),
+            ("UPDATE mapping SET container = 'lost'", 'container "lost"'),
+            ("UPDATE container SET target = 'lost' WHERE name = 'sidecar'", 'container "lost"'),
+            ("UPDATE container SET target = NULL WHERE name = 'sidecar'", 'target of container "sidecar"'),
+            ("DELETE FROM network WHERE name = 'blue'", 'network "blue"'),
+            ("UPDATE network SET config_from = 'lost'", 'network "lost"'),
+            ("DELETE FROM ipam", 'subnet of network "blue"'),
+            ("DELETE FROM address", 'address of container "web" on network "blue"'),
+        ],
+    )
+    def test_what_rows_that_were_taken_out_by_hand_leave_behind_is_refused(
+        self, store: Store, file: Path, damage: str, missing: str
+    ) -> None:
+        """SQLite's own client checks no references."""
+        sidecar = a_container(3, "sidecar", mode="container", target="web")
+        store.save(NOTHING, (a_state(an_endpoint(), a_mapping(), sidecar), Ledger()))
+        with closing(sqlite3.connect(file)) as connection:
+            connection.executescript(damage)
+        with pytest.raises(StateError, match=rf"can't be read \({missing} is missing\); restore it from a backup"):
+            store.load()
 
     @pytest.mark.parametrize("version", [0, -1])
     def test_file_whose_version_got_lost_is_not_taken_for_an_empty_one(
