@@ -127,8 +127,8 @@ containers:
     routes:
       description:
         - The routes of its main table, with C(destination), C(gateway) and C(interface).
-        - The gateway is C(0.0.0.0) or C(::) where there is none, or where a route has several; one with several, and one
-          that leads nowhere, has an empty interface.
+        - The gateway is C(0.0.0.0) or C(::) where there is none, or where a route has several. One with several, and
+          one that leads nowhere, has an empty interface.
       type: list
       elements: dict
       sample:
