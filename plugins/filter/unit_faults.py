@@ -88,10 +88,15 @@ def unit_faults(units: list[Mapping[str, Any]]) -> list[str]:
 
 
 def _faults(unit: Mapping[str, Any]) -> Iterator[str]:
+    if unit.get("name") is None:
+        yield "name is missing; give the unit one"
     for option in ("name", "container"):
-        if unit.get(option) is not None and not _is_name(unit[option]):
+        value = unit.get(option)
+        if isinstance(value, (int, float)):
+            yield f"{option} {_shown(value)} is what YAML makes of a name without quotes; write it in quotes"
+        elif value is not None and not _is_name(value):
             yield (
-                f"{option} {_shown(unit[option])} is no name; letters, digits, '.', '_' and '-' make one, "
+                f"{option} {_shown(value)} is no name; letters, digits, '.', '_' and '-' make one, "
                 f"a letter or a digit first, at most {NAME_LENGTH}"
             )
     if unit.get("state") == "absent":
