@@ -9,7 +9,7 @@ import os
 
 import pytest
 
-pytest.register_assert_rewrite("kernel.support", "docs.guides", "docs.reader")
+pytest.register_assert_rewrite("kernel.support", "docs.guides", "docs.reader", "docs.control_node")
 
 from docs import guides  # noqa: E402 (after it is rewritten)
 

@@ -7,31 +7,21 @@ from __future__ import annotations
 
 import json
 import shlex
-import subprocess
 import time
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Protocol
 
 import pytest
 import yaml
+from docs.control_node import ControlNode
 from docs.guides import Block, Command
 
 from docs import guides
 
-CONTROL_NODE = ("ansible", "ansible-playbook", "ansible-inventory", "ansible-doc")
+PROGRAMS = ("ansible", "ansible-playbook", "ansible-inventory", "ansible-doc")
 # Ways in which a playbook could reach this machine instead of a host of the test.
 FORBIDDEN = ("localhost", "127.0.0.1 ", "connection: local", "delegate_to", "lookup('ansible.builtin.pipe")
 PATIENCE = 10
-SETTINGS = {
-    "ANSIBLE_NOCOLOR": "true",
-    "ANSIBLE_FORCE_COLOR": "false",
-    "ANSIBLE_DEPRECATION_WARNINGS": "false",
-    "ANSIBLE_INVENTORY_UNPARSED_WARNING": "false",
-    "ANSIBLE_LOCALHOST_WARNING": "false",
-    "PYTHONUNBUFFERED": "1",
-    "COLUMNS": "200",
-}
 
 
 class Host(Protocol):
@@ -47,14 +37,9 @@ class Host(Protocol):
 
 
 class Reader:
-    def __init__(self, directory: Path, hosts: Mapping[str, Host], environment: Mapping[str, str]) -> None:
-        self.directory, self.hosts, self.environment = directory, hosts, {**environment, **SETTINGS}
+    def __init__(self, control_node: ControlNode, hosts: Mapping[str, Host]) -> None:
+        self.control_node, self.hosts = control_node, hosts
         self.patience = PATIENCE
-
-    def write(self, name: str, text: str) -> None:
-        path = self.directory / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
 
     def follow_all(self, name: str, blocks: Iterable[Block]) -> None:
         for block in blocks:
@@ -68,7 +53,7 @@ class Reader:
         if block.caption.startswith("/"):
             self.hosts["web1"].write(block.caption, block.text)
         elif block.caption:
-            self.write(block.caption, block.text)
+            self.control_node.write(block.caption, block.text)
         elif block.language == "yaml":
             self.play(block)
         elif block.language == "console":
@@ -80,7 +65,7 @@ class Reader:
     def play(self, block: Block) -> None:
         found = yaml.safe_load(block.text)
         plays = found if "hosts" in found[0] else [{"hosts": "web1", "gather_facts": False, "tasks": found}]
-        self.write("block.yml", json.dumps(plays))
+        self.control_node.write("block.yml", json.dumps(plays))
         self.type(Command("$", "ansible-playbook -i inventory.ini block.yml", None))
 
     def type(self, command: Command, *, fails: bool = False) -> None:
@@ -106,17 +91,6 @@ class Reader:
                 return host.run(command.words)
             host.start(command.words[:-1])
             return 0, ""
-        words = shlex.split(command.words)
-        assert words[0] in CONTROL_NODE, f"{words[0]} on the control node"
-        done = subprocess.run(
-            words,
-            cwd=self.directory,
-            env=self.environment,
-            text=True,
-            check=False,
-            timeout=600,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )
-        return done.returncode, done.stdout
+        program = shlex.split(command.words)[0]
+        assert program in PROGRAMS, f"{program} on the control node"
+        return self.control_node.type(command.words)

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from docs.control_node import ControlNode
 from docs.reader import Reader
 
-from docs import guides, reader
+from docs import control_node, guides
 from lab import Host, Lab
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -41,34 +42,34 @@ class Throwaway:
     def start(self, words: str) -> None:
         nothing = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         self.host.popen(
-            "sh", "-c", f"cd {self.directory}; exec {words}", env={**SETTINGS, **reader.SETTINGS}, **nothing
+            "sh", "-c", f"cd {self.directory}; exec {words}", env={**SETTINGS, **control_node.SETTINGS}, **nothing
         )
 
     def run(self, words: str) -> tuple[int, str]:
         script = f"cd {self.directory}; exec 2>&1; {words}"
-        done = self.host.run("sh", "-c", script, env={**SETTINGS, **reader.SETTINGS}, check=False, timeout=120)
+        done = self.host.run("sh", "-c", script, env={**SETTINGS, **control_node.SETTINGS}, check=False, timeout=120)
         return done.returncode, done.stdout
 
 
 def reader_in(directory: Path, lab: Lab) -> Reader:
     """Hosts are reached by the connection of the lab, as root."""
     hosts = {name: Throwaway(lab[there], directory) for name, there in HOSTS.items()}
-    found = Reader(directory, hosts, {**os.environ, **SETTINGS})
+    node = ControlNode(directory, {**os.environ, **SETTINGS})
     for name in ("web1", "web2"):
         reached = {
             "ansible_connection": "throwaway",
             "ansible_throwaway_pid": lab[HOSTS[name]].pid,
             "ansible_python_interpreter": sys.executable,
         }
-        found.write(f"host_vars/{name}/throwaway.yml", yaml.safe_dump(reached))
-    found.write("inventory.ini", "[servers]\nweb1\nweb2\n")
-    return found
+        node.write(f"host_vars/{name}/throwaway.yml", yaml.safe_dump(reached))
+    node.write("inventory.ini", "[servers]\nweb1\nweb2\n")
+    return Reader(node, hosts)
 
 
 def typed(command: str, directory: Path, mark: str = "") -> None:
     """What a guide with this command makes a reader do, wherever that needs no host."""
     (block,) = guides.parse(f"{mark}.. code-block:: console\n\n    $ {command}\n    …\n")
-    Reader(directory, {}, os.environ).follow(block)
+    Reader(ControlNode(directory, os.environ), {}).follow(block)
 
 
 def test_a_command_that_fails_stops_a_reader_whatever_it_prints(tmp_path: Path) -> None:

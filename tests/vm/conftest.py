@@ -21,9 +21,9 @@ from pathlib import Path
 
 import pytest
 
-pytest.register_assert_rewrite("docs.guides", "docs.reader")
+pytest.register_assert_rewrite("docs.guides", "docs.reader", "docs.control_node")
 
-from docs.reader import SETTINGS  # noqa: E402 (after it is rewritten)
+from docs.control_node import ControlNode  # noqa: E402 (after it is rewritten)
 
 ROOT = Path(__file__).resolve().parents[2]
 # What is in no commit, and may be large.
@@ -54,30 +54,6 @@ class Machine:
     def write(self, path: str, text: str) -> None:
         place = shlex.quote(path)
         assert self.run(f'mkdir -p "$(dirname {place})" && cat >{place}', text)[0] == 0
-
-
-@dataclass(frozen=True)
-class ControlNode:
-    """A home directory with the collection in it, as `ansible-galaxy` puts it there."""
-
-    home: Path
-    environment: dict[str, str]
-
-    def run(self, words: str, directory: Path | None = None) -> str:
-        """What a command line prints; it must not fail."""
-        done = subprocess.run(
-            ["bash", "-c", words],
-            cwd=directory or self.home,
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-            timeout=TIME_LIMIT,
-        )
-        assert done.returncode == 0, f"{words}\n{done.stdout}"
-        return done.stdout
 
 
 Clock = Callable[[str, float], None]
@@ -128,7 +104,6 @@ def control_node(ssh_config: Path, tmp_path_factory: pytest.TempPathFactory, clo
     """With what the README says for the installation, typed in a checkout."""
     home = tmp_path_factory.mktemp("home")
     environment = {
-        **SETTINGS,
         "HOME": str(home),
         "PATH": os.environ["PATH"],
         "LC_ALL": "C.UTF-8",
@@ -136,11 +111,11 @@ def control_node(ssh_config: Path, tmp_path_factory: pytest.TempPathFactory, clo
         # Nothing is fetched.
         "ANSIBLE_GALAXY_SERVER": "http://127.0.0.1:9",
     }
-    node = ControlNode(home, environment)
+    node = ControlNode(home, environment, TIME_LIMIT)
     shutil.copytree(ROOT, home / "checkout", ignore=NOT_IN_A_CHECKOUT)
     (_language, words), *_rest = readme_blocks()
     begun = time.monotonic()
-    node.run(words.removeprefix("$ "), home / "checkout")
+    node.at(home / "checkout").run(words.removeprefix("$ "))
     clock("README, step 1: built and installed", begun)
     return node
 

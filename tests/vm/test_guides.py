@@ -8,8 +8,9 @@ import time
 from pathlib import Path
 
 import pytest
+from docs.control_node import ControlNode
 from docs.reader import Reader
-from vm.conftest import Clock, ControlNode, Machine
+from vm.conftest import Clock, Machine
 
 from docs import guides
 
@@ -22,12 +23,13 @@ def test_guide_can_be_followed_on_a_machine(
     name: str, web1: Machine, client: Machine, control_node: ControlNode, clock: Clock, tmp_path: Path
 ) -> None:
     steps = [block for block in guides.blocks(name) if guides.runs_on_machines(name, block)]
-    reader = Reader(tmp_path, {"web1": web1, "client": client}, control_node.environment)
+    node = control_node.at(tmp_path)
+    node.write("inventory.ini", "[servers]\nweb1\n")
+    reader = Reader(node, {"web1": web1, "client": client})
     reader.patience = PATIENCE
-    reader.write("inventory.ini", "[servers]\nweb1\n")
     begun = time.monotonic()
     try:
         reader.follow_all(name, steps)
     finally:
-        control_node.run(f"ansible-playbook -i web1, {TIDY}", tmp_path)
+        node.run(f"ansible-playbook -i web1, {TIDY}")
     clock(f"{name}.rst, {len(steps)} blocks", begun)

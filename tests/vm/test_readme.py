@@ -8,7 +8,8 @@ import dataclasses
 import re
 import time
 
-from vm.conftest import Clock, ControlNode, Machine, readme_blocks
+from docs.control_node import ControlNode
+from vm.conftest import Clock, Machine, readme_blocks
 
 PATIENCE = 120
 LEFT = "ip netns list; nft list tables; ip -brief link show type bridge; ls /etc/systemd/system/web.service 2>/dev/null"
@@ -16,7 +17,7 @@ LEFT = "ip netns list; nft list tables; ip -brief link show type bridge; ls /etc
 
 def test_readme_can_be_followed(web1: Machine, client: Machine, control_node: ControlNode, clock: Clock) -> None:
     _install, (_yaml, site), (_console, session), (_console, ad_hoc) = readme_blocks()
-    (control_node.home / "site.yml").write_text(site)
+    control_node.write("site.yml", site)
     play, curl = (line.removeprefix("$ ") for line in session.splitlines())
 
     def page() -> str:
@@ -53,10 +54,9 @@ def test_readme_can_be_followed(web1: Machine, client: Machine, control_node: Co
     assert changes(control_node.run(play)) > 0
     see_page()
 
-    inventory = control_node.home / "inventory.ini"
-    inventory.write_text("web1.example.org\n")
+    control_node.write("inventory.ini", "web1.example.org\n")
     by_name = dataclasses.replace(
-        control_node, environment={**control_node.environment, "ANSIBLE_INVENTORY": str(inventory)}
+        control_node, environment={**control_node.environment, "ANSIBLE_INVENTORY": "inventory.ini"}
     )
     network, ports, prune = (line.removeprefix("$ ") for line in ad_hoc.splitlines())
     assert "web1.example.org | SUCCESS" in by_name.run(network)
