@@ -25,7 +25,5 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     unrun = [(name, block) for name in guides.names() for block in guides.blocks(name) if block.needs]
     terminalreporter.section(f"{len(unrun)} blocks of the guides are not run here")
     for name, block in unrun:
-        elsewhere = f"tried elsewhere: {guides.NEEDS.get(block.needs)}"
-        if guides.runs_on_machines(name, block):
-            elsewhere = "`make machines` runs it"
+        elsewhere = guides.NOWHERE.get(block.needs, "`make machines` runs it")
         terminalreporter.line(f"{name}.rst:{block.line}: needs {block.needs}; {elsewhere}")

@@ -25,19 +25,11 @@ BLOCK = re.compile(
 )
 PROMPT = re.compile(r"(\$|client\$|web1#|web2#) (.*)")
 SHOWN_ONLY = {"text"}
-# What a throwaway host lacks, and what tries the like of it elsewhere.
-NEEDS = {
-    "a host that packages may be installed on": "`make machines` runs the role prepare",
-    "a host with systemd": "nothing",
-    "a server of collections": "`make machines` installs the archive instead, as the README does",
-    "podman": "`make vm` starts containers of it, by other commands",
-    "systemd": "`make machines` runs the roles' services, by other plays",
-    "systemd-nspawn": "`make vm` starts containers of it, by other commands",
-    "tcpdump": "nothing",
-}
-# The guides that `make machines` follows, and what its machines have.
-ON_MACHINES = ("getting_started", "systemd_service", "roles")
-MACHINES_HAVE = {"", "a host that packages may be installed on", "a host with systemd", "systemd"}
+# The guides that `make machines` follows, in this order (the first one prepares a host), and what it has for them.
+ON_MACHINES = ("getting_started", "systemd_service", "roles", "runtimes")
+MACHINES_HAVE = {"", "a host that packages may be installed on", "podman", "systemd", "systemd-nspawn"}
+# What nothing has, and what is tried instead.
+NOWHERE = {"a server of collections": "`make machines` installs the archive instead, as the README does"}
 
 
 @dataclass(frozen=True)

@@ -33,8 +33,9 @@ CACHE = ROOT / ".cache/machines"
 
 PACKAGES = [KERNEL, "apt", "busybox-static", "curl", "dbus", "iproute2", "iputils-ping", "kmod", "nginx-light"]
 PACKAGES += ["openssh-server", "procps", "python3", "python3-apt", "sudo", "systemd-sysv", "udev"]
-# The machines' own repository: what role prepare installs.
+# The machines' own repository: what role prepare installs, and what the guide about runtimes speaks of.
 REPOSITORY = ["iptables", "nftables", "python3-netaddr", "python3-pyroute2"]
+REPOSITORY += ["crun", "netavark", "podman", "systemd-container"]
 MODULES = ["virtio_pci", "virtio_blk", "ext4", "virtio_net"]  # until there is a root file system to find more in
 DISK_SIZE = "2G"
 MEMORY = "1G"

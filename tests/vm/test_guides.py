@@ -10,12 +10,21 @@ from pathlib import Path
 import pytest
 from docs.control_node import ControlNode
 from docs.reader import Reader
+from runtimes.runtimes import MAKE_TREE, TREE
 from vm.conftest import Clock, Machine
 
 from docs import guides
 
 PATIENCE = 120
 TIDY = Path(__file__).with_name("tidy.yml")
+# What a guide takes to be there already.
+ASSUMED = {
+    "runtimes": f"""
+apt-get --quiet --yes install crun netavark podman systemd-container
+{MAKE_TREE}
+tar -C {TREE} -c . | podman import - box
+"""
+}
 
 
 @pytest.mark.parametrize("name", guides.ON_MACHINES)
@@ -27,6 +36,8 @@ def test_guide_can_be_followed_on_a_machine(
     node.write("inventory.ini", "[servers]\nweb1\n")
     reader = Reader(node, {"web1": web1, "client": client})
     reader.patience = PATIENCE
+    code, said = web1.run(f"set -e; export DEBIAN_FRONTEND=noninteractive; {ASSUMED.get(name, '')}")
+    assert code == 0, said
     begun = time.monotonic()
     try:
         reader.follow_all(name, steps)
