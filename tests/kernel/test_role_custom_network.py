@@ -119,13 +119,14 @@ def test_one_call_knows_nothing_of_another_in_the_same_play(managed: Managed, ro
 
 
 def test_ports_that_will_have_no_network_are_refused_before_anything_is_made(role: Role) -> None:
-    def published(container: str, network: str | None = None) -> list[Any]:
+    def published(container: str, network: str | int | None = None) -> list[Any]:
         return [{"container": container, "published_ports": ["8010:80"], "network": network}]
 
     assert role.refused(
         call([FRONT, {"name": "third"}], published("wbe")),
         call([FRONT], published("web", "back"), exclusive=True),
         call([FRONT, {**BACK, "connected": ["db"]}], published("web", "back")),
+        call([FRONT, {"name": 5, "connected": ["db"]}], published("web", 5)),
     ) == [
         'custom_network_mappings: container "wbe" is in none of custom_network_networks; connect it there, or publish '
         "its ports with the module port_mapping",
@@ -133,4 +134,5 @@ def test_ports_that_will_have_no_network_are_refused_before_anything_is_made(rol
         "custom_network_networks, or leave it out here",
         'custom_network_mappings: network "back" does not list container "web"; connect it there, or name another '
         "network",
+        'custom_network_mappings: network "5" does not list container "web"; connect it there, or name another network',
     ]
