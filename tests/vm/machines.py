@@ -113,8 +113,7 @@ def start(directory: Path, image: Path, name: str, other: str, port: int) -> sub
     number = list(ADDRESSES).index(name) + 1
     lan = f"local.type=unix,local.path={directory}/{name}.lan,remote.type=unix,remote.path={directory}/{other}.lan"
     return subprocess.Popen(
-        ["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none", "-accel", "tcg,thread=multi",
-         "-cpu", "qemu64", "-smp", "2", "-m", MEMORY,
+        ["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none", "-accel", "tcg", "-cpu", "qemu64", "-smp", "1", "-m", MEMORY,
          "-kernel", str(image / "kernel"), "-initrd", str(image / "initrd"),
          "-append", parameters, "-serial", f"file:{directory}/{name}.console",
          "-drive", f"file={image}/disk,format=raw,if=virtio,snapshot=on,cache=unsafe",
