@@ -64,7 +64,8 @@ class Reader:
 
     def play(self, block: Block) -> None:
         found = yaml.safe_load(block.text)
-        plays = found if "hosts" in found[0] else [{"hosts": "web1", "gather_facts": False, "tasks": found}]
+        play = {"hosts": "web1", "become": True, "gather_facts": False, "tasks": found}
+        plays = found if "hosts" in found[0] else [play]
         self.control_node.write("block.yml", json.dumps(plays))
         self.type(Command("$", "ansible-playbook -i inventory.ini block.yml", None))
 
