@@ -98,6 +98,7 @@ options:
     description:
       - Remove a container although others share its namespace, and those with it.
       - Change a mode although processes or other containers use the namespace.
+      - Take a container in mode V(host) off the host's network although its service has ports there.
       - Change a subnet, or remove the bridge, although containers use it.
       - Give a container in mode V(host) a port that a process listens on already, as its own service may.
       - Take a subnet that the host itself is in, by an interface of its own.

@@ -428,6 +428,17 @@ def test_ports_of_a_service_on_the_host_are_its_own(managed: Managed) -> None:
     managed.port_mapping(container="web", published_ports=["9100:80"])
 
 
+@pytest.mark.parametrize("mode", ["bridge", "container"])
+def test_service_with_ports_is_not_taken_off_the_host_s_network_unasked(managed: Managed, mode: str) -> None:
+    managed.run("netns_bridge", containers=[*on_host("9100"), {"name": "target", "mode": "none"}], framed=False)
+    change = {"name": "exporter", **MODES[mode]}
+    refusal = managed.netns_bridge(containers=[change], fails=True)["msg"]
+    assert f'mode "{mode}" would take it off the host\'s network, where its service has 9100/tcp' in refusal
+    managed.netns_bridge(containers=[{**change, "ports": []}])
+    managed.netns_bridge(containers=on_host("9100"))
+    managed.netns_bridge(containers=[change], force=True)
+
+
 @pytest.mark.parametrize("protocol", ["tcp", "udp"])
 def test_port_that_somebody_has_is_no_service_s(managed: Managed, protocol: str) -> None:
     managed.run("netns_bridge", containers=[{"name": "web"}], framed=False)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from kernel import roles
 from kernel.roles import Roles, Task
-from kernel.support import Managed, same
+from kernel.support import Managed, bare, same
 
 FRONT = {
     "name": "front",
@@ -136,3 +136,17 @@ def test_ports_that_will_have_no_network_are_refused_before_anything_is_made(rol
         "network",
         'custom_network_mappings: network "5" does not list container "web"; connect it there, or name another network',
     ]
+
+
+def test_predefined_network_stays_that_of_the_role_bridge(managed: Managed, tmp_path: Path) -> None:
+    before = managed.snapshot()
+    bridge = {"containers": [{"name": "first"}]}
+    guests = [{"name": "bridge", "connected": ["second"], "appends": True}]
+    calls = [
+        roles.call("bridge", **bridge),
+        call(guests, []),
+        call(guests, [], state="absent"),
+        roles.call("bridge", **bridge, state="absent"),
+    ]
+    Roles(managed, tmp_path).play(calls)
+    same(bare(before), bare(managed.snapshot()), "something is left behind")

@@ -177,7 +177,7 @@ def apply_bridge(state: State, facts: Facts, spec: BridgeSpec) -> list[Item]:
             warnings[each.name] = "; ".join(filter(None, (warnings.get(each.name), warning)))
     for each in spec.containers:
         if each.state == "present":
-            listening.vacate(state, each.name, each.mode, each.ports)
+            listening.vacate(state, each.name, each.mode, each.ports, spec.force)
     assumed = _assumptions(state, facts, spec)
     for each in _targets_first(spec.containers):
         if each.state == "present":

@@ -28,10 +28,22 @@ def parse(subject: str, mode: str, values: Sequence[Any]) -> tuple[HostPort, ...
     return tuple(_portspec.parse_listening(subject, _validate.words(values)))
 
 
-def vacate(state: State, name: str, mode: str, ports: Sequence[HostPort] | None) -> None:
-    """The container is without the ports that it is not to keep, so that others of the task may have them."""
+def vacate(state: State, name: str, mode: str, ports: Sequence[HostPort] | None, force: bool) -> None:
+    """The container is without the ports that it is not to keep, so that others of the task may have them.
+
+    Raises InUse where it would leave the host's network, and nobody said that its service has no ports there any more.
+    """
     container = state.containers.get(name)
     if container is not None and container.ports:
+        if mode != "host" and ports is None and not force:
+            shown = ",".join(each.shown for each in container.ports)
+            raise InUse(
+                f'container "{name}"',
+                "mode",
+                mode,
+                f"would take it off the host's network, where its service has {shown}",
+                "choose another name, withdraw those ports with ports: [], or set force",
+            )
         kept: Sequence[HostPort] = container.ports
         if ports is not None:
             kept = [each for each in ports if any(own.covers(each) for own in container.ports)]

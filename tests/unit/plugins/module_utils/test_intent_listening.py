@@ -96,7 +96,9 @@ def test_ports_stay_where_they_are_left_out_and_go_where_the_list_is_empty(host:
 
 def test_ports_go_with_the_mode(host: Declaration) -> None:
     host.bridge(on_host("a", "80"))
-    host.bridge({"name": "a", "mode": "none"})
+    host.bridge({"name": "a", "mode": "none", "ports": []})
+    host.bridge(on_host("a", "80"))
+    host.bridge({"name": "a", "mode": "none"}, force=True)
     host.bridge(on_host("b", "80"))
     host.bridge({"name": "b", "state": "absent"})
     host.bridge(on_host("c", "80"))
