@@ -98,6 +98,13 @@ def own_rule(managed: Managed, _wanted: bool) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def namespace(managed: Managed, name: str) -> Iterator[None]:
+    managed.sh(f"ip netns add {name}")
+    yield
+    managed.sh(f"ip netns delete {name}")
+
+
+@contextlib.contextmanager
 def forward(managed: Managed, policy: str) -> Iterator[None]:
     chain = f"{{ type filter hook forward priority 0; policy {policy}; }}"
     managed.sh(f"nft add table inet other; nft 'add chain inet other forward {chain}'")
@@ -111,5 +118,6 @@ TROUBLES = {
     "hidden": hidden,
     "state_file": state_file,
     "own_rule": own_rule,
+    "namespace": namespace,
     "forward": forward,
 }

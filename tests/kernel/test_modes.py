@@ -257,6 +257,19 @@ def test_foreign_namespace_is_adopted_and_left_behind_as_it_was(foreign: Managed
     same(bare(before), bare(foreign.snapshot()), "something is left behind")
 
 
+@pytest.mark.parametrize("state", ["present", "absent"])  # of the bridge
+def test_namespace_without_a_record_stays_and_is_named(managed: Managed, state: str) -> None:
+    managed.run("netns_bridge", containers=[{"name": "web", "mode": "none"}], framed=False)
+    managed.sh("rm /var/lib/bridgework/state.db")
+    result = managed.netns_bridge(containers=[{"name": "web", "state": "absent"}], state=state)
+    assert warnings_of(result) == [
+        'container "web": there is no record of it, so /run/netns/web stays; '
+        "if nobody needs it, remove it with ip netns delete web"
+    ]
+    managed.sh("ip netns delete web")
+    assert not warnings_of(managed.netns_bridge(containers=[{"name": "web", "state": "absent"}], state=state))
+
+
 def test_interfaces_of_a_foreign_namespace_keep_their_names(foreign: Managed) -> None:
     foreign.sh("ip -n theirs link set veth0 name eth0")
     foreign.netns_bridge(containers=[{"name": "theirs"}])

@@ -147,8 +147,9 @@ def apply_bridge(state: State, facts: Facts, spec: BridgeSpec) -> list[Item]:
     named = {name for each in spec.containers for name in (each.name, each.target) if name is not None}
     facts.look_up(named)
     if spec.state == "absent":
-        return _remove_all(state, spec)
+        return _remove_all(state, facts, spec)
     leaving = [each for each in spec.containers if each.state == "absent"]
+    staying = _staying(state, facts, leaving)
     for each in _sharers_first(state, leaving):
         _remove(state, each.name, spec.force)
     network = _on_device(state, spec.device)
@@ -183,6 +184,7 @@ def apply_bridge(state: State, facts: Facts, spec: BridgeSpec) -> list[Item]:
         if each.state == "present":
             _ensure(state, facts, network, each, spec.force)
     warnings.update(assumed)
+    warnings.update(staying)
     items = [Item("container", each.name, each.state, warning=warnings.get(each.name)) for each in spec.containers]
     is_about_it = spec.needs_bridge or network != before
     return [*([Item("network", wanted.name, "present")] if is_about_it else []), *items]
@@ -217,14 +219,28 @@ def _assumptions(state: State, facts: Facts, spec: BridgeSpec) -> dict[str, str]
     }
 
 
-def _remove_all(state: State, spec: BridgeSpec) -> list[Item]:
+def _remove_all(state: State, facts: Facts, spec: BridgeSpec) -> list[Item]:
+    staying = _staying(state, facts, spec.containers)
     for each in _sharers_first(state, spec.containers):
         _remove(state, each.name, spec.force)
     network = _on_device(state, spec.device)
     if network is not None:
         networks.drop(state, network, spec.force)
     name = spec.network.name if network is None else network.name
-    return [Item("network", name, "absent"), *(Item("container", each.name, "absent") for each in spec.containers)]
+    return [
+        Item("network", name, "absent"),
+        *(Item("container", each.name, "absent", warning=staying.get(each.name)) for each in spec.containers),
+    ]
+
+
+def _staying(state: State, facts: Facts, specs: Sequence[ContainerSpec]) -> dict[str, str]:
+    """Warnings by container: what we have no record of is another's, be it because the state file was lost."""
+    return {
+        each.name: f'container "{each.name}": there is no record of it, so /run/netns/{each.name} stays; '
+        f"if nobody needs it, remove it with ip netns delete {each.name}"
+        for each in specs
+        if each.name not in state.containers and not is_reference(each.name) and facts.has_namespace(each.name)
+    }
 
 
 def _remove(state: State, name: str, force: bool) -> None:
