@@ -147,20 +147,20 @@ def _plan(**parts: list[Any]) -> dict[str, list[Any]]:
     return {"faults": [], "networks": [], "mappings": [], "containers": [], **parts}
 
 
-def _misshapen(networks: Iterable[Any], mappings: Iterable[Any]) -> Iterator[str]:
+def _misshapen(networks: Any, mappings: Any) -> Iterator[str]:
     """Texts that Ansible would take for dictionaries."""
-    for network in networks:
+    for network in _as_list(networks):
         if not isinstance(network, Mapping):
             yield f"custom_network_networks: {_shown(network)} is no dictionary; write it as {{name: NAME}}"
             continue
         labels = network.get("labels") or {}
         if not isinstance(labels, Mapping):
             yield f"labels in custom_network_networks: {_shown(labels)} is no dictionary; write it as {{label: value}}"
-        for endpoint in network.get("endpoints") or []:
+        for endpoint in _as_list(network.get("endpoints")):
             if not isinstance(endpoint, Mapping):
                 where = "endpoints in custom_network_networks"
                 yield f"{where}: {_shown(endpoint)} is no dictionary; write it as {{container: NAME}}"
-    for mapping in mappings:
+    for mapping in _as_list(mappings):
         if not isinstance(mapping, Mapping):
             yield f"custom_network_mappings: {_shown(mapping)} is no dictionary; write it as {{container: NAME}}"
 
@@ -283,11 +283,16 @@ class _Call:
 
 def _members(network: Record) -> list[str]:
     """The containers that it lists."""
-    connected = network.get("connected") or []
-    if isinstance(connected, str):  # as a module takes it for a list
-        connected = connected.split(",")
-    given = [*(each["container"] for each in network.get("endpoints") or []), *connected]
+    endpoints, connected = _as_list(network.get("endpoints")), _as_list(network.get("connected"))
+    given = [*(each["container"] for each in endpoints), *connected]
     return _once(filter(None, map(container_name, given)))
+
+
+def _as_list(value: Any) -> Sequence[Any]:
+    """The list that a module takes it for."""
+    if isinstance(value, str):
+        return value.split(",")
+    return [value] if isinstance(value, (int, float)) else value or []
 
 
 def _labels(name: str, network: Record) -> dict[str, Any]:

@@ -85,7 +85,7 @@ def test_what_is_no_longer_listed_goes_where_that_is_asked_for(managed: Managed,
         {"container": "new", "published_ports": ["8002:80"]},
     ]
     assert there(managed) == before
-    assert role.exactly([front], mappings, exclusive="true") == {  # as -e custom_network_exclusive=true gives it
+    assert role.exactly([front], mappings, exclusive="y") == {  # a text, as -e gives it; YAML makes one of this, too
         "Make the networks and connect their containers",
         "Publish ports of the containers",
         "Remove containers that are no longer listed",

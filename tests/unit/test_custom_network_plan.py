@@ -98,6 +98,15 @@ def test_what_is_no_longer_listed_goes() -> None:
     assert made["containers"] == absent("name", "old", "db")
 
 
+@pytest.mark.parametrize(
+    ("connected", "names"),
+    [("web, 80", ["web", "80"]), (80, ["80"]), (["/run/netns/web", 80], ["web", "80"]), (None, []), ("", [])],
+)
+def test_connected_is_read_as_the_module_reads_it(connected: Any, names: list[str]) -> None:
+    made = plan([{"name": "a", "connected": connected}], exclusive=True, containers=[container("web"), container("80")])
+    assert made["containers"] == absent("name", *(name for name in ["web", "80"] if name not in names))
+
+
 def test_network_that_is_listed_by_its_id_stays() -> None:
     found = [network("front", "web", "old", Id=ID), network("back", Id=ID[::-1])]
     made = plan(
@@ -142,8 +151,11 @@ def test_what_goes_with_absent(exclusive: bool) -> None:
         ([{"name": 5}, {"name": "b", "connected": ["web"]}], [{"container": "web", "network": 5}], "does not list"),
         ([{"name": "a", "labels": "a=b"}], [], 'labels in custom_network_networks: "a=b" is no dictionary'),
         ([{"name": "a", "endpoints": ["container=web"]}], [], 'endpoints in custom_network_networks: "container=web"'),
+        ([{"name": "a", "endpoints": "container=web"}], [], 'endpoints in custom_network_networks: "container=web"'),
         (["name=a"], [], 'custom_network_networks: "name=a" is no dictionary; write it as {name: NAME}'),
+        ("name=a", [], 'custom_network_networks: "name=a" is no dictionary; write it as {name: NAME}'),
         ([], ["container=web"], 'custom_network_mappings: "container=web" is no dictionary'),
+        ([], "container=web", 'custom_network_mappings: "container=web" is no dictionary'),
     ],
 )
 def test_what_would_fail_later_is_said(networks: list[Any], mappings: list[Any], fault: str) -> None:
