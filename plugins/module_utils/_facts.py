@@ -97,6 +97,9 @@ class Facts(Protocol):
     def has_namespace(self, container: str) -> bool:
         """Whether ``/run/netns/NAME`` exists, whoever made it."""
 
+    def made_namespace(self, container: str) -> bool:
+        """Whether we made ``/run/netns/NAME``, also in a run that was killed before it could declare the container."""
+
     def namespace_inode(self, container: str) -> int | None:
         """The inode of the namespace that ``/run/netns/NAME`` leads to; of the host's own for ""; None without one."""
 

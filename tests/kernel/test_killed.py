@@ -21,7 +21,7 @@ from kernel.plans import (
     fresh_host,
     withdraw,
 )
-from kernel.support import Driver, Managed, Snapshot, bare, killed, same
+from kernel.support import Driver, Managed, Snapshot, bare, killed, same, warnings_of
 
 
 def kill_at(managed: Managed, task: Task, moment: int) -> None:
@@ -111,6 +111,13 @@ def test_check_mode_tells_what_is_left_to_do(managed: Managed) -> None:
     predicted = managed.run(module, **arguments, check=True)
     assert predicted["actions"]
     assert managed.run(module, **arguments)["actions"] == predicted["actions"]
+
+
+def test_namespace_that_a_killed_run_left_goes_and_is_not_said_to_stay(managed: Managed) -> None:
+    kill_at(managed, ("netns_bridge", {"containers": [{"name": "web", "mode": "none"}]}), 13)
+    assert (managed.sh("ip netns list"), managed.container_info()["containers"]) == ("web\n", [])
+    result = managed.netns_bridge(containers=[{"name": "web", "state": "absent"}])
+    assert (result["actions"], warnings_of(result)) == (["remove namespace /run/netns/web"], [])
 
 
 def test_processes_keep_their_namespaces_when_a_run_is_killed(managed: Managed) -> None:

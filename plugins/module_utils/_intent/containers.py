@@ -239,7 +239,10 @@ def _staying(state: State, facts: Facts, specs: Sequence[ContainerSpec]) -> dict
         each.name: f'container "{each.name}": there is no record of it, so /run/netns/{each.name} stays; '
         f"if nobody needs it, remove it with ip netns delete {each.name}"
         for each in specs
-        if each.name not in state.containers and not is_reference(each.name) and facts.has_namespace(each.name)
+        if each.name not in state.containers
+        and not is_reference(each.name)
+        and facts.has_namespace(each.name)
+        and not facts.made_namespace(each.name)
     }
 
 

@@ -34,6 +34,7 @@ class HostFacts:
         self._sysctls = kernel.sysctls
         # A run that was killed may not have come to mark them.
         self._unfinished = ledger.unfinished(HOST)
+        self._made = frozenset(ledger.namespaces)
         self._reserved_ports = reserved_ports
         self.check_mode = check_mode
         self._link_kinds: dict[str, bool] = {}
@@ -130,6 +131,9 @@ class HostFacts:
 
     def has_namespace(self, container: str) -> bool:
         return self._namespaces.inode(container) is not None
+
+    def made_namespace(self, container: str) -> bool:
+        return container in self._made
 
     def look_up(self, containers: Iterable[str]) -> None:
         self._namespaces.look_up(containers)

@@ -97,6 +97,9 @@ class FakeFacts:
     def has_namespace(self, container: str) -> bool:
         return container in self.namespaces
 
+    def made_namespace(self, container: str) -> bool:
+        return False
+
     def namespace_inode(self, container: str) -> int | None:
         return self.inodes.get(container)
 
