@@ -20,6 +20,7 @@ def test_refused_before_anything_is_made(managed: Managed, tmp_path: Path) -> No
     managed.sh("mkdir -p /run/systemd/system /etc/systemd/system/away.service.d")
     managed.sh(f"printf '[Service]\n NetworkNamespacePath = /proc/1/ns/net\n' >{diverted}")
     managed.sh("printf '[Service]\nExecStart=/bin/true\n' >/etc/systemd/system/theirs.service")
+    managed.sh("echo '# Managed by the role bridgework.network.service' >/etc/systemd/system/ours.service")
 
     assert Roles(managed, tmp_path).refused(
         call("bridge", containers=web, mappings=[{"container": "wbe", "published_ports": ["8000:80"]}]),
@@ -33,6 +34,7 @@ def test_refused_before_anything_is_made(managed: Managed, tmp_path: Path) -> No
         call("bridge", containers=[{"name": "web", "labels": "a=b"}]),
         call("bridge", containers=web, labels="a=b"),
         call("custom_network", networks=[{"name": "web", "labels": "a=b"}]),
+        call("custom_network", networks="name=web", services=[{"name": "ours"}], state="absent"),
     ) == [
         'bridge_mappings: container "wbe" is none of bridge_containers with mode bridge; list it there, or '
         "publish its ports with the module port_mapping",
@@ -48,6 +50,7 @@ def test_refused_before_anything_is_made(managed: Managed, tmp_path: Path) -> No
         'bridge_labels, or labels in bridge_containers: "a=b" is no dictionary; write it as {label: value}',
         'bridge_labels, or labels in bridge_containers: "a=b" is no dictionary; write it as {label: value}',
         'labels in custom_network_networks: "a=b" is no dictionary; write it as {label: value}',
+        'custom_network_networks: "name=web" is no dictionary; write it as {name: NAME}',
     ]
 
 
