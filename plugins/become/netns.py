@@ -24,7 +24,7 @@ description:
   - The network is that of the container or the task fails. A name that stands for no container, one that is empty or a
     path, and one that has no namespace behind it are errors; nothing ever runs in the host's namespace instead.
   - A container in the mode V(host) is the host's own namespace, because it was declared so; tasks run there. So they do
-    by a name that somebody bound to that namespace by hand.
+    by a name that somebody bound or linked to that namespace by hand.
 requirements:
   - root on the managed host, or sudo to become root
   - the command C(ip) of iproute2 (BusyBox's does not do)
@@ -41,7 +41,7 @@ options:
     vars:
       - name: ansible_netns_container
   become_user:
-    description: Who runs the task inside the container.
+    description: Who runs the task inside the container, by name. A number is no name.
     type: str
     default: root
     ini:
@@ -176,6 +176,9 @@ from ansible_collections.bridgework.network.plugins.plugin_utils import _netns
 
 SUBJECT = "become netns"
 USER_ID = "@USER_ID@"
+REASON = "@REASON@"
+# What id takes for a user's number, and su does not.
+NUMBER = re.compile(r"\s*\+?\d+")
 # Options of sudo with a single letter and no value, which may be written together.
 FLAGS = re.compile(r"-[AbBEeHiKklNnPSsVv]+")
 
@@ -233,8 +236,9 @@ class BecomeModule(BecomeBase):
 
     def _as_root(self) -> str:
         """Runs $inside as root."""
-        command = self.get_option("become_exe") or "sudo"
-        flags = shlex.split(self.get_option("become_flags") or "")
+        command = (self.get_option("become_exe") or "").strip() or "sudo"
+        program = self._words("become_exe", command)[0]
+        flags = self._words("become_flags", self.get_option("become_flags") or "")
         if self.get_option("become_pass"):
             self.prompt = f"[sudo via ansible, key={self._id}] password:"
             flags = [*filter(None, map(_asking, flags)), "-p", self.prompt]
@@ -243,9 +247,17 @@ class BecomeModule(BecomeBase):
         )
         return (
             'if [ "$(id -u)" = 0 ]; then exec /bin/sh -c "$inside"; fi; '
-            f"{_unless(f'command -v {shlex.quote(shlex.split(command)[0])} >/dev/null', missing)}; "
+            f"{_unless(f'command -v {shlex.quote(program)} >/dev/null', missing)}; "
             f'exec {command} {shlex.join(flags)} -u root /bin/sh -c "$inside"'
         )
+
+    def _words(self, option: str, text: str) -> list[str]:
+        try:
+            return shlex.split(text)
+        except ValueError:
+            raise AnsibleError(
+                f"{SUBJECT}: {option} {quoted(text)} opens a quotation that it never closes; write it as for a shell"
+            ) from None
 
     def _entered(self, name: str, user: str, cmd: str, shell: t.Any) -> str:
         """What root runs: the checks, then the command in the container."""
@@ -258,12 +270,14 @@ class BecomeModule(BecomeBase):
             # Where stat is missing, ip finds the same out, in worse words.
             _unless(f'[ "$(stat -Lc %d {handle})" = "$(stat -Lc %d /proc/self/ns/net)" ]', _netns.stale(SUBJECT, name)),
             _unless("ip -V 2>/dev/null | grep -q iproute2", _netns.no_command(SUBJECT)),
+            # Handles of other kinds of namespaces are files of the same device.
+            _unless(f"reason=$(ip netns exec {name} true 2>&1)", _netns.closed(SUBJECT, name, REASON)),
         ]
         if user == "root":
             command = self._build_success_command(cmd, shell)
         else:
             unknown = f"{SUBJECT}: become_user {quoted(user)} is unknown on the host; name one of /etc/passwd"
-            checks.append(_unless(f"id -u -- {shlex.quote(user)} >/dev/null 2>&1", unknown))
+            checks.append(_unless(_is_known(user), unknown))
             # A service's user may have no shell to log in with.
             wanted = self._build_success_command(cmd, shell, noexe=True)
             command = f"su -s /bin/sh -c {wanted} -- {shlex.quote(user)}"
@@ -276,8 +290,19 @@ def _unless(condition: str, text: str) -> str:
 
 
 def _said(text: str) -> str:
-    """The text as a word of the shell, which fills in who it runs as."""
-    return shlex.quote(text).replace(USER_ID, "'\"$(id -u)\"'")
+    """The text as a word of the shell, which fills in who it runs as, and what ip said."""
+    quoted_text = shlex.quote(text)
+    for mark, value in ((USER_ID, "$(id -u)"), (REASON, '$(echo "$reason" | tail -n 1)')):
+        quoted_text = quoted_text.replace(mark, f"'\"{value}\"'")
+    return quoted_text
+
+
+def _is_known(user: str) -> str:
+    """A condition of the shell: there is a user of that name."""
+    word = shlex.quote(user)
+    if NUMBER.fullmatch(user):
+        return f'[ "$(id -un -- {word} 2>/dev/null)" = {word} ]'
+    return f"id -u -- {word} >/dev/null 2>&1"
 
 
 def _asking(flag: str) -> str:

@@ -20,7 +20,7 @@ description:
   - The network is that of the container or the task fails. A name that stands for no container, one that is empty or a
     path, and one that has no namespace behind it are errors; nothing ever runs in the host's namespace instead.
   - A container in the mode V(host) is the host's own namespace, because it was declared so; tasks run there. So they do
-    by a name that somebody bound to that namespace by hand.
+    by a name that somebody bound or linked to that namespace by hand.
 requirements:
   - root on the local machine
   - the command C(ip) of iproute2 (BusyBox's does not do)
@@ -124,6 +124,7 @@ from ansible.errors import AnsibleConnectionFailure, AnsibleError, AnsibleFileNo
 from ansible.plugins.connection import ConnectionBase
 from ansible.plugins.connection.local import Connection as LocalConnection
 
+from ansible_collections.bridgework.network.plugins.module_utils._kernel.namespaces import is_network
 from ansible_collections.bridgework.network.plugins.plugin_utils import _netns
 
 SUBJECT = "connection netns"
@@ -178,7 +179,18 @@ class Connection(LocalConnection):
             raise AnsibleConnectionFailure(_netns.missing(SUBJECT, name)) from None
         if not is_namespace:
             raise AnsibleConnectionFailure(_netns.stale(SUBJECT, name))
+        if not _is_network(handle):
+            reason = "it is a namespace of another kind than network"
+            raise AnsibleConnectionFailure(_netns.closed(SUBJECT, name, reason))
         command = shutil.which("ip", path=f"{os.environ.get('PATH', os.defpath)}:{_netns.SBIN}")
         if command is None:
             raise AnsibleError(_netns.no_command(SUBJECT))
         return [command, "netns", "exec", name]
+
+
+def _is_network(handle: str) -> bool:
+    descriptor = os.open(handle, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return is_network(descriptor)
+    finally:
+        os.close(descriptor)

@@ -52,6 +52,14 @@ def stale(subject: str, name: str) -> str:
     )
 
 
+def closed(subject: str, name: str, reason: str) -> str:
+    """A namespace is behind the name, but ip can't enter it as a network's."""
+    return (
+        f'{subject}: container "{name}" can\'t be entered: {reason}; see whether {DIRECTORY}/{name} is a network '
+        f"namespace, or correct {VARIABLE}"
+    )
+
+
 def no_root(subject: str, user: object, remedy: str) -> str:
     """Only root may enter."""
     return f"{subject}: user id {user}: network namespaces need root; {remedy}"

@@ -90,6 +90,24 @@ def test_tasks_about_it_fail_until_it_is_mended_or_removed(spoilt: Managed, deed
     assert spoilt.host.ping(HOST, netns="web")
 
 
+def test_handle_of_another_kind_of_namespace_is_named_with_the_way_out(spoilt: Managed) -> None:
+    spoilt.sh("umount /run/netns/web; mount --bind /proc/self/ns/uts /run/netns/web")
+    spoilt.sh("touch /run/netns/new; mount --bind /proc/self/ns/user /run/netns/new")
+    refused = {"web": [spoilt.container_info(name=["web"], fails=True)], "new": []}
+    for name, results in refused.items():
+        results += [
+            spoilt.netns_bridge(containers=[{"name": name, "mode": "bridge"}], fails=True),
+            spoilt.container_network(name="front", connected=[name], appends=True, fails=True),
+        ]
+        assert {each["msg"] for each in results} == {
+            f'container "{name}": /run/netns/{name} is a namespace of another kind than network; unmount and remove '
+            "it, and run the task again"
+        }
+    spoilt.sh("umount /run/netns/web /run/netns/new; rm /run/netns/web /run/netns/new")
+    spoilt.container_network(name="front", connected=["web", "new"], appends=True)
+    assert spoilt.host.ping(HOST, netns="web") and spoilt.host.ping(HOST, netns="new")
+
+
 @pytest.mark.parametrize(
     "deed",
     [

@@ -11,7 +11,7 @@ import pytest
 from ansible.errors import AnsibleError
 from ansible.plugins.shell.sh import ShellModule
 
-from ansible_collections.bridgework.network.plugins.become.netns import BecomeModule
+from ansible_collections.bridgework.network.plugins.become.netns import BecomeModule, _is_known
 from ansible_collections.bridgework.network.plugins.plugin_utils import _netns
 
 OPTIONS = {
@@ -94,6 +94,28 @@ def test_sudo_may_not_ask_where_there_is_none() -> None:
     command, plugin = become_command()
     assert "exec sudo -H -S -n -u root" in command
     assert not plugin.expect_prompt()
+
+
+@pytest.mark.parametrize("option", ["become_exe", "become_flags"])
+def test_quotation_that_is_never_closed_is_refused_in_one_line(option: str) -> None:
+    with pytest.raises(AnsibleError) as caught:
+        become_command(**{option: "-x 'y"})
+    assert str(caught.value) == (
+        f'become netns: {option} "-x \'y" opens a quotation that it never closes; write it as for a shell'
+    )
+
+
+def test_blank_become_exe_is_sudo() -> None:
+    assert "exec sudo -H -S -n -u root" in become_command(become_exe=" ")[0]
+
+
+@pytest.mark.parametrize(
+    ("user", "known"),
+    [("root", True), ("nobody", True), ("0", False), ("65534", False), ("+0", False), (" 0", False), ("no one", False)],
+)
+def test_user_is_known_by_name_only(user: str, known: bool) -> None:
+    done = subprocess.run(["/bin/sh", "-c", _is_known(user)], check=False)
+    assert (done.returncode == 0) == known
 
 
 def test_root_inside_is_never_taken_for_root_outside() -> None:

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import posixpath
 import stat
@@ -14,10 +13,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Union
 
-from .namespaces import CLONE_NEWNET
+from .namespaces import is_network
 from .runtimes import NotFound, Runtimes
 
-NS_GET_NSTYPE = 0xB703  # include/uapi/linux/nsfs.h
 MOST_LINKS = 40  # MAXSYMLINKS of the kernel, include/linux/namei.h
 ATTEMPTS = 3
 TICKS = os.sysconf("SC_CLK_TCK")  # a second
@@ -135,7 +133,7 @@ class Foreign:
             descriptor = os.open(f"/proc/self/fd/{found}", os.O_RDONLY | os.O_CLOEXEC)
         finally:
             os.close(found)
-        if fcntl.ioctl(descriptor, NS_GET_NSTYPE) == CLONE_NEWNET:
+        if is_network(descriptor):
             return descriptor
         os.close(descriptor)
         return None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import fcntl
 import os
 import stat
 from collections.abc import Iterable, Iterator
@@ -28,6 +29,7 @@ OWN = "/proc/thread-self/ns/net"
 
 # include/uapi/linux/sched.h, include/uapi/linux/mount.h, umount(2)
 CLONE_NEWNET = 0x40000000
+NS_GET_NSTYPE = 0xB703  # include/uapi/linux/nsfs.h
 MS_BIND, MS_REC, MS_SHARED = 0x1000, 0x4000, 0x100000
 MNT_DETACH, UMOUNT_NOFOLLOW = 2, 8
 
@@ -114,6 +116,12 @@ class Namespaces:
         try:
             if os.fstat(descriptor).st_dev != os.fstat(self._host).st_dev:
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path(name))
+            if not is_network(descriptor):
+                raise KernelError(
+                    f'container "{name}": {path(name)} is a namespace of another kind than network; unmount and remove '
+                    "it, and run the task again",
+                    name,
+                )
             yield descriptor
         finally:
             os.close(descriptor)
@@ -185,6 +193,11 @@ class Namespaces:
         if os.path.lexists(path(name)) and not stat.S_ISREG(os.lstat(path(name)).st_mode):
             raise KernelError(f'container "{name}": {path(name)} exists and is no namespace; remove it')
         os.close(os.open(path(name), os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o444))
+
+
+def is_network(descriptor: int) -> bool:
+    """Whether an open namespace is a network's: files of all kinds are on one device."""
+    return fcntl.ioctl(descriptor, NS_GET_NSTYPE) == CLONE_NEWNET
 
 
 def path(name: str) -> str:
