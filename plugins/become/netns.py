@@ -111,6 +111,8 @@ notes:
     with P(ansible.builtin.sudo#become), and use this plugin for what is about the network.
   - Files are copied to the host as the remote user, before the task enters the container. So M(ansible.builtin.copy)
     writes what the container sees, but what connection plugins do by themselves is outside of it.
+  - With C(delegate_to), Ansible reads C(ansible_netns_container) before a loop has its item. So loop over
+    M(ansible.builtin.include_tasks) there, and give the name no default that would hide the missing item.
 seealso:
   - plugin: bridgework.network.netns
     plugin_type: connection
