@@ -99,15 +99,14 @@ from typing import Any, Callable
 from ansible.module_utils.parsing.convert_bool import boolean
 
 from ansible_collections.bridgework.network.plugins.filter.container_name import container_name
-from ansible_collections.bridgework.network.plugins.module_utils._references import named
+from ansible_collections.bridgework.network.plugins.module_utils._model import PREDEFINED_NETWORKS
+from ansible_collections.bridgework.network.plugins.module_utils._references import ID_PREFIX_LENGTH, named
 
 Record = Mapping[str, Any]
 
 LABELS = {"bridgework.role": "custom_network"}
 # Networks that are made from a configuration get its labels, whoever makes them: so a configuration has another one.
 CONFIGURATION_LABELS = {"bridgework.configuration": "custom_network"}
-PREDEFINED = ("bridge", "host", "none")
-SHORTEST_ID = 12  # of a network; what is shorter is taken for a name
 
 
 class FilterModule:
@@ -199,7 +198,7 @@ class _Call:
     def _called(self, network: Any) -> str:
         """Its name, also where it is given by its ID."""
         text = str(network)
-        return named("", text, self._ids, SHORTEST_ID) or text
+        return named("", text, self._ids, ID_PREFIX_LENGTH) or text
 
     def _made(self, network: Record) -> _Made:
         members = [each["Name"] for each in network["Containers"].values()]
@@ -297,7 +296,7 @@ def _as_list(value: Any) -> Sequence[Any]:
 
 def _labels(name: str, network: Record) -> dict[str, Any]:
     """The predefined network is none of the role's own, and may have the label of the role bridge."""
-    if name in PREDEFINED:
+    if name in PREDEFINED_NETWORKS:
         return {}
     mark = CONFIGURATION_LABELS if boolean(network.get("config_only") or False, strict=False) else LABELS
     return {"labels": {**(network.get("labels") or {}), **mark}}
@@ -305,7 +304,7 @@ def _labels(name: str, network: Record) -> dict[str, Any]:
 
 def _is_ours(network: Record) -> bool:
     mark = CONFIGURATION_LABELS if network["ConfigOnly"] else LABELS
-    return network["Name"] not in PREDEFINED and mark.items() <= network["Labels"].items()
+    return network["Name"] not in PREDEFINED_NETWORKS and mark.items() <= network["Labels"].items()
 
 
 def _plain(value: Any) -> Any:

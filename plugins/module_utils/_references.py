@@ -25,6 +25,7 @@ PATH = re.compile(r"(/[A-Za-z0-9_.@:+-]+)+")
 NAMED = re.compile(r"/(?:var/)?run/netns/([^/]+)")
 PROCESS = re.compile(r"/proc/(?:[1-9][0-9]*/task/)?([1-9][0-9]{0,9})/ns/net")
 LENGTH = 250  # of a whole reference
+ID_PREFIX_LENGTH = 12  # of a network, as IDs are shown; shorter ones are taken for names
 
 
 def container(subject: str, option: str, value: str | None) -> str:

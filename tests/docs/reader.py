@@ -92,6 +92,6 @@ class Reader:
                 return host.run(command.words)
             host.start(command.words[:-1])
             return 0, ""
-        program = shlex.split(command.words)[0]
-        assert program in PROGRAMS, f"{program} on the control node"
-        return self.control_node.type(command.words)
+        words = shlex.split(command.words)
+        assert words[0] in PROGRAMS, f"{words[0]} on the control node"
+        return self.control_node.type(shlex.join(words))  # whatever a shell would make of them

@@ -14,7 +14,7 @@ from .._drivers.bridge import device_of
 from .._errors import BridgeworkError, InUse, InvalidInput, quoted
 from .._facts import Facts
 from .._model import PREDEFINED_BRIDGE, PREDEFINED_NETWORKS, Network
-from .._references import named
+from .._references import ID_PREFIX_LENGTH, named
 from .._settings import IPV6_MTU
 from .._state import State
 from . import Item
@@ -31,7 +31,6 @@ from .endpoints import EndpointSpec, connect, disconnect, missing, on_trust, rea
 from .subnets import first_blocks, refuse_disruption, updated_blocks
 
 IPAM_DRIVERS = ("default", "null")
-ID_PREFIX_LENGTH = 12  # as IDs are shown; shorter ones are taken for names
 
 
 @dataclass(frozen=True)
