@@ -91,6 +91,7 @@ def test_tasks_about_it_fail_until_it_is_mended_or_removed(spoilt: Managed, deed
 
 
 def test_handle_of_another_kind_of_namespace_is_named_with_the_way_out(spoilt: Managed) -> None:
+    spoilt.sh("ip link del eth0", netns="web")  # the kernel would take it away at some time after the umount
     spoilt.sh("umount /run/netns/web; mount --bind /proc/self/ns/uts /run/netns/web")
     spoilt.sh("touch /run/netns/new; mount --bind /proc/self/ns/user /run/netns/new")
     refused = {"web": [spoilt.container_info(name=["web"], fails=True)], "new": []}
