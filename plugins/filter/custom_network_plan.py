@@ -188,21 +188,22 @@ class _Call:
         containers: Sequence[Record],
         found: Sequence[Record],
     ) -> None:
-        self.networks, self.mappings, self.exclusive = networks, mappings, exclusive
+        self.networks, self.exclusive = networks, exclusive
+        self.mappings = [{**each, "container": container_name(each["container"])} for each in mappings]
         self._ids = {each["Name"]: each["Id"] for each in found}
         self._listed = {self._called(network["name"]): _members(network) for network in self.networks}
         self._containers = _once(name for members in self._listed.values() for name in members)
         self._own = {each["name"]: bool(each["ports"]) for each in containers}
-        self._earlier = [self._made(each) for each in found if _is_ours(each)]
+        known = {*self._own, *self._containers}
+        self._earlier = [self._made(each, known) for each in found if _is_ours(each)]
 
     def _called(self, network: Any) -> str:
         """Its name, also where it is given by its ID."""
         text = str(network)
         return named("", text, self._ids, ID_PREFIX_LENGTH) or text
 
-    def _made(self, network: Record) -> _Made:
+    def _made(self, network: Record, known: set[str]) -> _Made:
         members = [each["Name"] for each in network["Containers"].values()]
-        known = {*self._own, *self._containers}
         return _Made(network["Name"], members, network["Name"] in self._listed, known.issuperset(members))
 
     # The networks.
@@ -231,22 +232,19 @@ class _Call:
     def published(self) -> Iterator[dict[str, Any]]:
         """Of a container that the role made these are all that there are."""
         for mapping in self.mappings:
-            name = container_name(mapping["container"])
-            yield {**mapping, "container": name, **({"exclusive": True} if name in self._own else {})}
+            yield {**mapping, **({"exclusive": True} if mapping["container"] in self._own else {})}
 
     def unlisted(self) -> list[dict[str, Any]]:
         """Those of the role's containers that none is listed of any more."""
-        listed = {container_name(each["container"]) for each in self.mappings}
+        listed = {each["container"] for each in self.mappings}
         closing = [name for name, has_ports in self._own.items() if has_ports and name not in listed]
         return _absent("container", closing)
 
     def withdrawn(self) -> list[dict[str, Any]]:
         """Those of containers that go, and those that are listed of containers that stay."""
-        going = self.going()
-        listed = [{**each, "container": container_name(each["container"]), "state": "absent"} for each in self.mappings]
         return [
-            *_absent("container", (name for name in going if self._own[name])),
-            *(each for each in listed if each["container"] not in self._own),
+            *_absent("container", (name for name in self.going() if self._own[name])),
+            *({**each, "state": "absent"} for each in self.mappings if each["container"] not in self._own),
         ]
 
     # The containers.
@@ -261,7 +259,7 @@ class _Call:
         """Ports that would fail once most of what is listed is made; check mode would not know."""
         gone = {each.name for each in self._earlier if not each.is_listed}
         for mapping in self.mappings:
-            name = container_name(mapping["container"])
+            name = mapping["container"]
             network = self._called(mapping.get("network") or "")
             said, where = f"container {_shown(name)}", f"network {_shown(network)}"
             if name not in self._containers:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from docs.control_node import ControlNode
 from docs.reader import Reader
-from runtimes.runtimes import MAKE_TREE, TREE
+from runtimes.runtimes import MAKE_TREE, RUNTIMES
 from vm.conftest import Clock, Machine
 
 from docs import guides
@@ -22,7 +22,7 @@ ASSUMED = {
     "runtimes": f"""
 apt-get --quiet --yes install crun netavark podman systemd-container
 {MAKE_TREE}
-tar -C {TREE} -c . | podman import - box
+{RUNTIMES["podman"].prepare}
 """
 }
 
