@@ -124,7 +124,7 @@ from ansible.errors import AnsibleConnectionFailure, AnsibleError, AnsibleFileNo
 from ansible.plugins.connection import ConnectionBase
 from ansible.plugins.connection.local import Connection as LocalConnection
 
-from ansible_collections.bridgework.network.plugins.module_utils._kernel.namespaces import is_network
+from ansible_collections.bridgework.network.plugins.module_utils._nsfs import is_network
 from ansible_collections.bridgework.network.plugins.plugin_utils import _netns
 
 SUBJECT = "connection netns"

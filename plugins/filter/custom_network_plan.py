@@ -91,7 +91,6 @@ _value:
       elements: dict
 """
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Callable
@@ -101,6 +100,7 @@ from ansible.module_utils.parsing.convert_bool import boolean
 from ansible_collections.bridgework.network.plugins.filter.container_name import container_name
 from ansible_collections.bridgework.network.plugins.module_utils._model import PREDEFINED_NETWORKS
 from ansible_collections.bridgework.network.plugins.module_utils._references import ID_PREFIX_LENGTH, named
+from ansible_collections.bridgework.network.plugins.plugin_utils._faults import shown
 
 Record = Mapping[str, Any]
 
@@ -150,18 +150,18 @@ def _misshapen(networks: Any, mappings: Any) -> Iterator[str]:
     """Texts that Ansible would take for dictionaries."""
     for network in _as_list(networks):
         if not isinstance(network, Mapping):
-            yield f"custom_network_networks: {_shown(network)} is no dictionary; write it as {{name: NAME}}"
+            yield f"custom_network_networks: {shown(network)} is no dictionary; write it as {{name: NAME}}"
             continue
         labels = network.get("labels") or {}
         if not isinstance(labels, Mapping):
-            yield f"labels in custom_network_networks: {_shown(labels)} is no dictionary; write it as {{label: value}}"
+            yield f"labels in custom_network_networks: {shown(labels)} is no dictionary; write it as {{label: value}}"
         for endpoint in _as_list(network.get("endpoints")):
             if not isinstance(endpoint, Mapping):
                 where = "endpoints in custom_network_networks"
-                yield f"{where}: {_shown(endpoint)} is no dictionary; write it as {{container: NAME}}"
+                yield f"{where}: {shown(endpoint)} is no dictionary; write it as {{container: NAME}}"
     for mapping in _as_list(mappings):
         if not isinstance(mapping, Mapping):
-            yield f"custom_network_mappings: {_shown(mapping)} is no dictionary; write it as {{container: NAME}}"
+            yield f"custom_network_mappings: {shown(mapping)} is no dictionary; write it as {{container: NAME}}"
 
 
 @dataclass(frozen=True)
@@ -261,7 +261,7 @@ class _Call:
         for mapping in self.mappings:
             name = mapping["container"]
             network = self._called(mapping.get("network") or "")
-            said, where = f"container {_shown(name)}", f"network {_shown(network)}"
+            said, where = f"container {shown(name)}", f"network {shown(network)}"
             if name not in self._containers:
                 yield (
                     f"custom_network_mappings: {said} is in none of custom_network_networks; connect it there, "
@@ -318,7 +318,3 @@ def _absent(key: str, names: Iterable[str]) -> list[dict[str, Any]]:
 
 def _once(names: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(names))
-
-
-def _shown(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, default=str)

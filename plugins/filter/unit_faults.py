@@ -36,12 +36,12 @@ _value:
   elements: str
 """
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Callable
 
 from ansible_collections.bridgework.network.plugins.module_utils._validate import NAME, NAME_LENGTH
+from ansible_collections.bridgework.network.plugins.plugin_utils._faults import shown
 
 KEY = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -82,8 +82,8 @@ def unit_faults(units: list[Mapping[str, Any]]) -> list[str]:
     names = [str(unit.get("name")) for unit in units]
     twice = sorted({name for name in names if names.count(name) > 1})
     return [
-        *(f"service_units: {_shown(name)} is there twice; give each unit a name of its own" for name in twice),
-        *(f"service_units[{_shown(unit.get('name'))}]: {fault}" for unit in units for fault in _faults(unit)),
+        *(f"service_units: {shown(name)} is there twice; give each unit a name of its own" for name in twice),
+        *(f"service_units[{shown(unit.get('name'))}]: {fault}" for unit in units for fault in _faults(unit)),
     ]
 
 
@@ -93,24 +93,24 @@ def _faults(unit: Mapping[str, Any]) -> Iterator[str]:
     for option in ("name", "container"):
         value = unit.get(option)
         if isinstance(value, (int, float)):
-            yield f"{option} {_shown(value)} is what YAML makes of a name without quotes; write it in quotes"
+            yield f"{option} {shown(value)} is what YAML makes of a name without quotes; write it in quotes"
         elif value is not None and not _is_name(value):
             yield (
-                f"{option} {_shown(value)} is no name; letters, digits, '.', '_' and '-' make one, "
+                f"{option} {shown(value)} is no name; letters, digits, '.', '_' and '-' make one, "
                 f"a letter or a digit first, at most {NAME_LENGTH}"
             )
     if unit.get("state") == "absent":
         return
     if str(unit.get("name")).endswith(".service"):
-        yield f"name {_shown(unit['name'])}: leave out the .service"
+        yield f"name {shown(unit['name'])}: leave out the .service"
     yield from _command_faults(str(unit.get("exec") or ""))
     for option in LINES:
         yield from _text_faults(option, unit.get(option))
     for name, value in (unit.get("environment") or {}).items():
         if not VARIABLE.fullmatch(str(name)):
-            yield f"environment: {_shown(name)} is no name of a variable; letters, digits and '_' make one"
+            yield f"environment: {shown(name)} is no name of a variable; letters, digits and '_' make one"
         elif CONTROL.search(str(value)):
-            yield f"environment: {name} has {_shown(value)}, more than one line; leave out what breaks it"
+            yield f"environment: {name} has {shown(value)}, more than one line; leave out what breaks it"
     for section, directives in (unit.get("directives") or {}).items():
         for key, value in (directives or {}).items():
             yield from _directive_faults(section, str(key), value)
@@ -122,25 +122,25 @@ def _command_faults(command: str) -> Iterator[str]:
     if not start:
         yield "exec is missing; give it the command that the unit starts"
     elif "+" in start[: len(start) - len(path)]:
-        yield f"exec {_shown(command)}: a command with the prefix + runs outside of the container; leave it out"
+        yield f"exec {shown(command)}: a command with the prefix + runs outside of the container; leave it out"
     elif HIDDEN.match(path):
         yield (
-            f"exec {_shown(command)}: a quote or a backslash before the path can hide the prefix +; begin with "
+            f"exec {shown(command)}: a quote or a backslash before the path can hide the prefix +; begin with "
             "the path, and have prefixes before its quotes"
         )
     elif ";" in WORD.findall(command):
-        yield f"exec {_shown(command)}: a ; by itself begins another command, which can leave the container; quote it"
+        yield f"exec {shown(command)}: a ; by itself begins another command, which can leave the container; quote it"
 
 
 def _directive_faults(section: str, key: str, value: Any) -> Iterator[str]:
     where = f"directives.{section}.{key}"
     if not KEY.fullmatch(key):
-        yield f"directives.{section}: {_shown(key)} is no name of a directive; letters, digits and '-' make one"
+        yield f"directives.{section}: {shown(key)} is no name of a directive; letters, digits and '-' make one"
     elif key in TAKEN.get(section, {}):
         instead = TAKEN[section][key]
         yield f"{where} is the role's own; {f'use the option {instead}' if instead else 'leave it out'}"
     elif isinstance(value, Mapping):
-        yield f"{where} {_shown(value)} is a dictionary; give it a text, a number, a boolean or a list of them"
+        yield f"{where} {shown(value)} is a dictionary; give it a text, a number, a boolean or a list of them"
     else:
         for each in value if isinstance(value, (list, tuple)) else [value]:
             yield from _text_faults(where, each)
@@ -150,14 +150,10 @@ def _text_faults(option: str, value: Any) -> Iterator[str]:
     """A line break would add a directive, and a backslash at the end would swallow the next one."""
     text = "" if value is None else str(value)
     if CONTROL.search(text):
-        yield f"{option} {_shown(text)} is more than one line; write it as one, without control characters"
+        yield f"{option} {shown(text)} is more than one line; write it as one, without control characters"
     elif text.endswith("\\"):
-        yield f"{option} {_shown(text)} ends with a backslash, which would go on with the next line; leave it out"
+        yield f"{option} {shown(text)} ends with a backslash, which would go on with the next line; leave it out"
 
 
 def _is_name(value: Any) -> bool:
     return isinstance(value, str) and len(value) <= NAME_LENGTH and NAME.fullmatch(value) is not None
-
-
-def _shown(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, default=str)

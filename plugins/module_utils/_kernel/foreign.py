@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Union
 
-from .namespaces import is_network
+from .._nsfs import is_network
 from .runtimes import NotFound, Runtimes
 
 MOST_LINKS = 40  # MAXSYMLINKS of the kernel, include/linux/namei.h

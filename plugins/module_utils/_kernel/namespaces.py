@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ctypes
 import errno
-import fcntl
 import os
 import stat
 from collections.abc import Iterable, Iterator
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING
 from .._errors import KernelError
 from .._hostconfig import HOST
 from .._model import is_reference
+from .._nsfs import CLONE_NEWNET, is_network
 
 if TYPE_CHECKING:
     from .foreign import Foreign
@@ -27,9 +27,7 @@ if TYPE_CHECKING:
 DIRECTORY = "/run/netns"
 OWN = "/proc/thread-self/ns/net"
 
-# include/uapi/linux/sched.h, include/uapi/linux/mount.h, umount(2)
-CLONE_NEWNET = 0x40000000
-NS_GET_NSTYPE = 0xB703  # include/uapi/linux/nsfs.h
+# include/uapi/linux/mount.h, umount(2)
 MS_BIND, MS_REC, MS_SHARED = 0x1000, 0x4000, 0x100000
 MNT_DETACH, UMOUNT_NOFOLLOW = 2, 8
 
@@ -193,11 +191,6 @@ class Namespaces:
         if os.path.lexists(path(name)) and not stat.S_ISREG(os.lstat(path(name)).st_mode):
             raise KernelError(f'container "{name}": {path(name)} exists and is no namespace; remove it')
         os.close(os.open(path(name), os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o444))
-
-
-def is_network(descriptor: int) -> bool:
-    """Whether an open namespace is a network's: files of all kinds are on one device."""
-    return fcntl.ioctl(descriptor, NS_GET_NSTYPE) == CLONE_NEWNET
 
 
 def path(name: str) -> str:
